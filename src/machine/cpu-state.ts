@@ -1,0 +1,100 @@
+/**
+ * One vCPU's architectural state, as a record in machine memory. The compiled engines address it by these offsets, so
+ * the first 256 bytes are laid out by hand: what every instruction touches, within reach of one-byte offsets.
+ */
+import { array, at, block, n64, struct, u8, u16, u32, u64 } from '../base/layout.ts';
+
+/** Index of each segment register; LDTR and TR share the table. 6 in `segBase` alone means "no segment" (base 0). */
+export const SEG = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5, ldtr: 6, tr: 7 } as const;
+export const SEG_NONE = 6;
+
+export const GPR = {
+  rax: 0, rcx: 1, rdx: 2, rbx: 3, rsp: 4, rbp: 5, rsi: 6, rdi: 7,
+  r8: 8, r9: 9, r10: 10, r11: 11, r12: 12, r13: 13, r14: 14, r15: 15,
+} as const;
+
+/** A segment register's hidden part. `attr` is bits 8-23 of a descriptor's high word, without the limit nibble:
+ * type 3:0, S 4, DPL 6:5, P 7, AVL 8, L 9, D/B 10, G 11 (as in VMCB and Xen's arbytes). `limit` is in bytes. */
+export const segment = struct('segment', { sel: u16, attr: u16, limit: u32, base: n64 });
+
+export const cpuState = struct(
+  'cpu_state',
+  {
+    gpr: at(0, array(u64, 16)),
+    /** Always zero: the base or index of an address that has none. */
+    zero: at(128, u64),
+    /** Linear address of the code page being run. */
+    ripBase: at(136, u64),
+    tmp: at(144, array(u64, 3)),
+    /** Valid whenever the engine is not running this vCPU. */
+    rip: at(168, u64),
+    /** Lazy status flags, see x86/flags.ts. */
+    flagRes: at(176, u64),
+    flagVec: at(184, u64),
+    /** RFLAGS without the six status flags; bit 1 set. */
+    flagsRest: at(192, u64),
+    /** Low bits of the TLB tag that match now: privilege and address-space generation. */
+    tlbCtx: at(200, u64),
+    /** An interrupt waits for IF: leave on STI, POPF and the like. */
+    irqWindow: at(208, u32),
+    /** Interrupts are held off for one instruction (after STI, MOV SS, POP SS). */
+    shadow: at(212, u32),
+    /** Linear base of each segment, [6] always 0. 64-bit, wrapped. */
+    segBase: at(256, array(u64, 8)),
+    tlbRead: at(320, u32),
+    tlbWrite: at(324, u32),
+    tlbExec: at(328, u32),
+    mode: at(332, u32),
+    cpl: at(336, u32),
+    nmiBlocked: at(340, u32),
+    /** Retired instructions. */
+    icount: at(344, u64),
+    fuel: at(352, u32),
+    exitInfo: at(356, u32),
+    faultAddr: at(360, u64),
+    faultKind: at(368, u32),
+    faultSize: at(372, u32),
+    xmm: at(512, array(block(16, 8), 16)),
+    xtmp: at(768, array(block(16, 8), 2)),
+    /** x87: eight physical registers, 16 bytes each (80 used), then control. */
+    fpr: at(832, array(block(16, 8), 8)),
+    fcw: at(960, u16),
+    fsw: at(962, u16),
+    /** Abridged tag word: bit i set when physical register i is not empty. */
+    ftw: at(964, u8),
+    fop: at(966, u16),
+    fip: at(968, u64),
+    fdp: at(976, u64),
+    mxcsr: at(984, u32),
+    seg: at(1024, array(block(16, 8), 8)),
+    gdtBase: at(1152, u64),
+    idtBase: at(1160, u64),
+    gdtLimit: at(1168, u32),
+    idtLimit: at(1172, u32),
+    cr0: at(1176, u64),
+    cr2: at(1184, u64),
+    cr3: at(1192, u64),
+    cr4: at(1200, u64),
+    cr8: at(1208, u64),
+    efer: at(1216, u64),
+    star: at(1224, u64),
+    lstar: at(1232, u64),
+    cstar: at(1240, u64),
+    sfmask: at(1248, u64),
+    kernelGsBase: at(1256, u64),
+    sysenterCs: at(1264, u64),
+    sysenterEsp: at(1272, u64),
+    sysenterEip: at(1280, u64),
+    pat: at(1288, u64),
+    tscAux: at(1296, u64),
+    dr: at(1304, array(u64, 8)),
+    xcr0: at(1368, u64),
+    /** Guest TSC = host time in ns scaled by the machine's fixed frequency, plus this (signed). */
+    tscOffset: at(1376, u64),
+    /** Machine address of the p2m root (see p2m.ts); 0: guest-physical is machine (tests). */
+    p2mRoot: at(1384, u32),
+    asidNext: at(1388, u32),
+    scratch: at(1408, block(640, 64)),
+  },
+  2048,
+);

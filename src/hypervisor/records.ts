@@ -1,0 +1,140 @@
+/**
+ * The hypervisor's own state, as records in machine memory: whatever two physical CPUs (threads) both need is here, and
+ * nowhere else. A JavaScript object may cache an address, never a fact.
+ *
+ * Everything below is guarded by the one hypervisor lock (`Machine.rootLock`) unless it says otherwise.
+ */
+import { array, block, n64, s32, struct, u16, u32, u64, u8 } from '../base/layout.ts';
+
+export const MAX_DOMAINS = 1024;
+export const MAX_VCPUS = 128;
+export const MAX_PCPUS = 8;
+export const NR_VIRQS = 24;
+
+/** The root, found through `Machine.root`. */
+export const rootRecord = struct('hv_root', {
+  /** Addresses of domain records, 0 for none; index is the domid. */
+  domains: array(u32, MAX_DOMAINS),
+  nextDomid: u32,
+  pcpuCount: u32,
+  /** Addresses of pcpu records. */
+  pcpus: array(u32, MAX_PCPUS),
+  /** Host clock (ns) at which Xen's system time is 0. */
+  bootNs: n64,
+  /** Frequency of every guest TSC, kHz. */
+  tscKhz: u32,
+  /** Owner and port of the global VIRQs: the domain that gets each (0 = dom0). */
+  globalVirqDomain: array(u16, NR_VIRQS),
+  /** Machine address of the console log ring, and its producer. */
+  conRing: u32,
+  conRingProd: u32,
+});
+
+export const pcpuRecord = struct('hv_pcpu', {
+  id: u32,
+  /** Set non-zero (with Atomics.notify) to wake the CPU or to make it look around. Atomic, no lock. */
+  kick: u32,
+  /** Address of the vcpu record now running here, 0 when idle. */
+  current: u32,
+  /** 1 while the thread sleeps. Atomic. */
+  idle: u32,
+  /** Ask to stop (machine shutdown). Atomic. */
+  stop: u32,
+  idleNs: n64,
+});
+
+export const DOMAIN_TYPE = { pv: 0, hvm: 1, pvh: 2, dom0: 3 } as const;
+
+export const domainRecord = struct('hv_domain', {
+  domid: u32,
+  type: u32,
+  /** domctl createdomain flags and emulation flags. */
+  createFlags: u32,
+  emulationFlags: u32,
+  privileged: u32,
+  ssidref: u32,
+  handle: block(16),
+  /** Counts; a domain runs only when pauseCount is 0. */
+  pauseCount: s32,
+  /** 1 paused by the toolstack (getdomaininfo's "paused"). */
+  controllerPaused: u32,
+  dying: u32,
+  shutdown: u32,
+  shutdownCode: u32,
+  crashLogged: u32,
+  maxVcpus: u32,
+  vcpus: array(u32, MAX_VCPUS),
+  /** Pages now and the limit. */
+  totPages: u32,
+  maxPages: u32,
+  p2mRoot: u32,
+  maxGfn: u32,
+  sharedInfo: u32, // machine address of the shared_info page
+  /** 1 once the 64-bit layout is latched, 0 for 32-bit. */
+  wide: u32,
+  vmAssist: u32,
+  timeOffsetSec: s32,
+  createdNs: n64,
+  // Event channels
+  evtchnMax: u32,
+  /** Address of the event-channel bucket directory; owned by evtchn/. */
+  evtchnTable: u32,
+  evtchnFifo: u32,
+  evtchnNext: u32,
+  // Grant table; owned by gnttab/
+  grantTable: u32,
+  maxGrantFrames: u32,
+  maxMaptrackFrames: u32,
+  maxGrantVersion: u32,
+  // HVM
+  hvmParams: array(u64, 39),
+  /** Frames given by XENMEM_set_memory_map: address of the copied e820, and its entries. */
+  e820: u32,
+  e820Count: u32,
+  virqPorts: array(u32, NR_VIRQS), // ports of this domain's global and per-domain VIRQs, 0 none
+  watchdogs: array(n64, 2),
+  cpuWeight: u32,
+  cpuCap: u32,
+});
+
+export const RUNSTATE = { running: 0, runnable: 1, blocked: 2, offline: 3 } as const;
+
+export const vcpuRecord = struct('hv_vcpu', {
+  id: u32,
+  domain: u32,
+  /** Address of the machine's cpuState record; 0 for dom0's. */
+  cpu: u32,
+  online: u32,
+  initialised: u32,
+  pauseCount: s32,
+  /** 1 while waiting for an event (HLT, SCHEDOP_block, poll). */
+  blocked: u32,
+  pollPorts: u32,
+  runstate: u32,
+  runstateSince: n64,
+  runstateTime: array(n64, 4),
+  runstateAreaVa: u64, // 0 none
+  timeAreaVa: u64,
+  /** Machine address of this vCPU's vcpu_info (in shared_info until registered elsewhere), 0 if none. */
+  vcpuInfo: u32,
+  vcpuInfoRegistered: u32,
+  /** Deadlines in system time ns; 0 off. */
+  singleshot: n64,
+  periodicNext: n64,
+  periodicPeriod: n64,
+  pollDeadline: n64,
+  virqPorts: array(u32, NR_VIRQS),
+  /** FIFO control block: machine address, 0 before init_control. */
+  fifoControl: u32,
+  fifoTails: array(u32, 16),
+  /** HVMOP_set_evtchn_upcall_vector, 0 none. */
+  upcallVector: u32,
+  nmiPending: u32,
+  /** Local APIC state; owned by hvm/vlapic. */
+  lapic: block(1024, 8),
+  /** Scheduler: virtual time consumed (ns) scaled by weight, and the pcpu it last ran on. */
+  credit: n64,
+  pcpu: u32,
+  cpuTimeNs: n64,
+  tscMode: u8,
+});

@@ -4,7 +4,8 @@
  *
  * Everything below is guarded by the one hypervisor lock (`Machine.rootLock`) unless it says otherwise.
  */
-import { array, block, n64, s32, struct, u16, u32, u64, u8 } from '../base/layout.ts';
+import { array, block, n64, s32, struct, u8, u16, u32, u64 } from '../base/layout.ts';
+import { CPU_BYTES } from '../machine/interp/record.ts';
 
 export const MAX_DOMAINS = 1024;
 export const MAX_VCPUS = 128;
@@ -28,6 +29,23 @@ export const rootRecord = struct('hv_root', {
   /** Machine address of the console log ring, and its producer. */
   conRing: u32,
   conRingProd: u32,
+  /** First byte that `readconsole` has not been told to forget. */
+  conRingCons: u32,
+  /** Wall clock (UTC) at system time 0. */
+  wallSec: u32,
+  wallNsec: u32,
+  /** Every guest vCPU (not dom0's), linked by `next`: what the scheduler and the timers walk. */
+  vcpuList: u32,
+  /** vCPUs of destroyed domains whose engine state waits for a pcpu to release it, linked by `next`. */
+  reap: u32,
+  /** System time of the earliest timer of all; read without the lock, so only a hint between two scans. */
+  nextDeadline: n64,
+  /** Scheduler: the least virtual time of those that run or wait to. */
+  minVirtual: n64,
+  /** Frames (by number) that no one owns but a running vCPU may still reach through its TLB, see mm/frames.ts. */
+  limbo: u32,
+  /** Pages promised to domains that are still being built. */
+  claimedPages: u32,
 });
 
 export const pcpuRecord = struct('hv_pcpu', {
@@ -41,7 +59,12 @@ export const pcpuRecord = struct('hv_pcpu', {
   /** Ask to stop (machine shutdown). Atomic. */
   stop: u32,
   idleNs: n64,
+  /** Frames whose translated code this CPU must forget: first page of a list, see mm/code.ts. */
+  dropList: u32,
 });
+
+/** Bytes a guest wrote to its debug console since the last newline. */
+export const CONSOLE_LINE = 160;
 
 export const DOMAIN_TYPE = { pv: 0, hvm: 1, pvh: 2, dom0: 3 } as const;
 
@@ -95,6 +118,24 @@ export const domainRecord = struct('hv_domain', {
   watchdogs: array(n64, 2),
   cpuWeight: u32,
   cpuCap: u32,
+  /** Toolstack domain handle's companion facts. */
+  target: u32,
+  claimed: u32,
+  pagingPool: n64,
+  maxVcpuId: s32,
+  // Time
+  tscMode: u32,
+  tscIncarnation: u32,
+  /** Added to the host clock (ns) to give every vCPU's initial TSC; two's complement. */
+  tscOffset: u64,
+  // Log
+  conLen: u32,
+  conLine: block(CONSOLE_LINE),
+  /** Hypercall numbers, and kinds of access, that were reported once already. */
+  loggedCalls: array(u32, 2),
+  loggedAccess: u32,
+  /** 1 once XEN_DOMCTL_createdomain's first unpause happened. */
+  started: u32,
 });
 
 export const RUNSTATE = { running: 0, runnable: 1, blocked: 2, offline: 3 } as const;
@@ -137,4 +178,45 @@ export const vcpuRecord = struct('hv_vcpu', {
   pcpu: u32,
   cpuTimeNs: n64,
   tscMode: u8,
+  /** Next in `vcpuList` or `reap`. */
+  next: u32,
+  /** Physical CPUs it may run on, as a mask. */
+  hardAffinity: u32,
+  softAffinity: u32,
+  /** 1 once an engine has prepared the cpuState record; before, it only holds registers. */
+  cpuReady: u32,
+  /** Registers that shape translation were written from outside since the engine last looked. */
+  cpuDirty: u32,
+  /** 1 once the times were published since it was last chosen to run. */
+  entered: u32,
+  /** The p2m lost or changed a mapping: flush before running on. */
+  flushPending: u32,
+  /** 0x100 | vector once a start-up IPI waits to be taken. */
+  sipi: u32,
+  /** Low words of the TSC offset that the published time info was made with. */
+  timeTscLo: u32,
+  timeTscHi: u32,
+  /** 1 once time info was published. */
+  timeValid: u32,
+  // Local APIC beside its register page, see hvm/vlapic.ts
+  apicBase: n64,
+  lapicDisabled: u32,
+  lapicDivisor: u32,
+  lapicTdt: u64,
+  /** System time of the timer's next interrupt, 0 off; its start and period in ns. */
+  lapicDeadline: n64,
+  lapicStart: n64,
+  lapicPeriod: n64,
+  // MTRRs, storage only
+  mtrrDefType: u64,
+  mtrrFixed: array(u64, 11),
+  mtrrVar: array(u64, 16),
+  tscAdjust: u64,
+  timeAreaVersion: u32,
+  /** Room to put together what is copied to a guest's time areas. */
+  areaScratch: block(64, 8),
 });
+
+/** A vCPU's frames: a page with its record, then the machine's cpuState with what the engines keep behind it. */
+export const VCPU_CPU_OFFSET = 4096;
+export const VCPU_FRAMES = 1 + Math.ceil(CPU_BYTES / 4096);

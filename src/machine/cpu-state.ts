@@ -41,19 +41,21 @@ export const cpuState = struct(
     shadow: at(212, u32),
     /** Linear base of each segment, [6] always 0. 64-bit, wrapped. */
     segBase: at(256, array(u64, 8)),
-    tlbRead: at(320, u32),
-    tlbWrite: at(324, u32),
-    tlbExec: at(328, u32),
+    /** Code size in bits that CS selects: 16, 32 or 64. */
     mode: at(332, u32),
-    cpl: at(336, u32),
-    nmiBlocked: at(340, u32),
-    /** Retired instructions. */
-    icount: at(344, u64),
+    cpl: at(336, u64),
+    nmiBlocked: at(344, u32),
+    /** All ones in 64-bit mode, else 2^32 - 1: what a linear address wraps at. */
+    linMask: at(384, u64),
+    // How the interpreter left: the record it stopped at, instruction counts, the address and kind of a missed access.
     fuel: at(352, u32),
-    exitInfo: at(356, u32),
+    exitRp: at(356, u32),
     faultAddr: at(360, u64),
     faultKind: at(368, u32),
-    faultSize: at(372, u32),
+    exitBn: at(372, u32),
+    exitIc: at(376, u32),
+    /** Retired instructions. */
+    icount: at(392, n64),
     xmm: at(512, array(block(16, 8), 16)),
     xtmp: at(768, array(block(16, 8), 2)),
     /** x87: eight physical registers, 16 bytes each (80 used), then control. */

@@ -98,6 +98,10 @@ export class Machine {
     return m;
   }
 
+  /** The memory's maximum in 64 KiB pages, as it was created. */
+  get maxPages(): number {
+    return Math.ceil(this.size / 65536);
+  }
   get size(): number {
     return header.size.get(this.mem, HEADER);
   }

@@ -1,0 +1,154 @@
+/**
+ * A physical CPU: the thread that picks vCPUs, runs them in its engine, and sleeps when there is none.
+ *
+ * `step` runs one vCPU until there is a reason to choose again (its slice ends, it blocks, a timer is due, someone kicked
+ * this CPU). The kick word is cleared before the reasons are looked at, so that no kick is lost.
+ */
+import { type Engine, EXIT } from '../../machine/platform.ts';
+import { idleState, isRunnable, setRunstate } from '../domain/vcpu.ts';
+import type { Hypervisor } from '../hypervisor.ts';
+import { drainDrops } from '../mm/code.ts';
+import { drainLimbo } from '../mm/frames.ts';
+import { pcpuRecord, RUNSTATE, rootRecord, VCPU_CPU_OFFSET, VCPU_FRAMES, vcpuRecord } from '../records.ts';
+import { nextDeadline, runTimers } from '../timers.ts';
+import { Budget } from './budget.ts';
+import { chargeVcpu, pickVcpu, SLICE_NS } from './credit2.ts';
+import { enterVcpu, injectPending } from './enter.ts';
+import { ExitHandler } from './exits.ts';
+
+/** Longest time in the engine before pending events are looked at. */
+const QUANTUM_NS = 500_000;
+const MIN_QUANTUM_NS = 20_000;
+
+export interface PcpuOptions {
+  /** Sleeps until the kick word changes from 0 or `ms` pass (Infinity: no limit). */
+  sleep?: (ms: number) => void;
+}
+
+export class PcpuLoop {
+  readonly hv: Hypervisor;
+  readonly engine: Engine;
+  readonly id: number;
+  private readonly record: number;
+  private readonly exits: ExitHandler;
+  private readonly budget = new Budget();
+  private readonly sleep: (ms: number) => void;
+  private current = 0;
+  /** When the time of `current` was last charged. */
+  private chargedAt = 0;
+
+  constructor(hv: Hypervisor, engine: Engine, id: number, options: PcpuOptions = {}) {
+    this.hv = hv;
+    this.engine = engine;
+    this.id = id;
+    hv.pcpu = id;
+    hv.engine = engine;
+    this.record = hv.pcpuAt(id);
+    this.exits = new ExitHandler(hv, engine);
+    this.sleep = options.sleep ?? ((ms) => this.waitForKick(ms));
+  }
+
+  /** Runs until the machine stops. */
+  run(): void {
+    while (pcpuRecord.stop.get(this.hv.mem, this.record) === 0) {
+      if (!this.step()) this.idle();
+    }
+  }
+
+  /** Runs what there is to run for a while; false when there was nothing. */
+  step(): boolean {
+    const v = this.choose();
+    if (v === 0) return false;
+    this.runSlice(v);
+    return true;
+  }
+
+  /** Sleeps until a kick or the next timer. */
+  idle(): void {
+    const { hv } = this;
+    const began = hv.now();
+    const deadline = nextDeadline(hv);
+    const ms = deadline === Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : (deadline - began) / 1e6;
+    if (ms > 0 && hv.mem.atomicLoad(pcpuRecord.kick.addr(this.record)) === 0) this.sleep(ms);
+    const spent = Math.max(0, hv.now() - began);
+    pcpuRecord.idleNs.set(hv.mem, this.record, pcpuRecord.idleNs.get(hv.mem, this.record) + spent);
+  }
+
+  private waitForKick(ms: number): void {
+    Atomics.wait(this.hv.mem.words, pcpuRecord.kick.addr(this.record) >>> 2, 0, ms);
+  }
+
+  /** Timers, housekeeping, and the choice of what runs now; 0 for nothing, with the CPU marked idle. */
+  private choose(): number {
+    const { hv } = this;
+    const { mem } = hv;
+    hv.enter();
+    try {
+      mem.atomicStore(pcpuRecord.kick.addr(this.record), 0);
+      this.charge();
+      if (hv.now() >= nextDeadline(hv)) runTimers(hv);
+      if (pcpuRecord.dropList.get(mem, this.record) !== 0) drainDrops(hv, this.engine);
+      if (rootRecord.reap.get(mem, hv.root) !== 0) this.reap();
+      const next = pickVcpu(hv, this.id, this.current, hv.yielded);
+      hv.yielded = false;
+      if (next !== this.current) this.switchTo(next);
+      if (next !== 0) enterVcpu(hv, this.engine, next);
+      drainLimbo(hv);
+      mem.atomicStore(pcpuRecord.idle.addr(this.record), next === 0 ? 1 : 0);
+      return next;
+    } finally {
+      hv.leave();
+    }
+  }
+
+  private charge(): void {
+    const now = this.hv.now();
+    if (this.current !== 0) chargeVcpu(this.hv, this.current, now - this.chargedAt);
+    this.chargedAt = now;
+  }
+
+  private switchTo(next: number): void {
+    const { hv, current } = this;
+    if (current !== 0) setRunstate(hv, current, idleState(hv, current));
+    this.current = next;
+    pcpuRecord.current.set(hv.mem, this.record, next);
+    if (next === 0) return;
+    vcpuRecord.pcpu.set(hv.mem, next, this.id);
+    setRunstate(hv, next, RUNSTATE.running);
+    vcpuRecord.entered.set(hv.mem, next, 0);
+  }
+
+  /** Releases what engines hold for vCPUs of domains that are gone. */
+  private reap(): void {
+    const { hv } = this;
+    for (let v = rootRecord.reap.get(hv.mem, hv.root); v !== 0; ) {
+      const next = vcpuRecord.next.get(hv.mem, v);
+      this.engine.release(v + VCPU_CPU_OFFSET);
+      hv.machine.freeFrameRun(v / 4096, VCPU_FRAMES);
+      v = next;
+    }
+    rootRecord.reap.set(hv.mem, hv.root, 0);
+  }
+
+  private runSlice(v: number): void {
+    const { hv, engine, budget } = this;
+    const { mem } = hv;
+    const cpu = v + VCPU_CPU_OFFSET;
+    const kick = pcpuRecord.kick.addr(this.record);
+    let now = hv.now();
+    const end = now + SLICE_NS;
+    for (;;) {
+      injectPending(mem, engine, v);
+      const until = Math.min(QUANTUM_NS, end - now, nextDeadline(hv) - now);
+      const blocks = budget.blocks(Math.max(MIN_QUANTUM_NS, until));
+      const exit = engine.run(cpu, blocks);
+      const after = hv.now();
+      const again = this.exits.handle(v, exit);
+      if (exit === EXIT.budget) budget.learn(blocks, after - now);
+      if (!again || hv.yielded || mem.atomicLoad(kick) !== 0) return;
+      now = hv.now();
+      if (now >= end || now >= nextDeadline(hv) || !isRunnable(hv, v)) return;
+      if (vcpuRecord.flushPending.get(mem, v) !== 0) return;
+    }
+  }
+}

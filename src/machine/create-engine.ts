@@ -1,0 +1,12 @@
+/** An interpreter engine on a machine: builds and instantiates the interpreter's module. */
+import { type EngineOptions, InterpreterEngine, type InterpreterExports } from './engine/engine.ts';
+import { buildInterpreter } from './interp/build.ts';
+import type { Machine } from './machine.ts';
+import type { Platform } from './platform.ts';
+import { instantiate } from './wasm-api.ts';
+
+export function createEngine(machine: Machine, platform: Platform, options: EngineOptions): InterpreterEngine {
+  // the import must not ask for more than the memory's maximum, nor for a larger one
+  const exports = instantiate(buildInterpreter(1, machine.maxPages), machine.memory) as unknown as InterpreterExports;
+  return new InterpreterEngine(machine, platform, exports, options);
+}

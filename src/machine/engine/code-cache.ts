@@ -1,0 +1,236 @@
+/**
+ * Decoded code: for each (frame, mode) a table of 4096 record addresses, and the records. All in machine memory, taken
+ * in chunks up to a limit; when that is reached everything goes and is decoded again as it is run.
+ */
+import { DECODE_OK, DECODE_TRUNCATED, decode } from '../../x86/decoder.ts';
+import { type CodeSize, Insn } from '../../x86/insn.ts';
+import { FLOW, Lowering } from '../interp/lower.ts';
+import { REC } from '../interp/record.ts';
+import { frameInfo, type Machine } from '../machine.ts';
+
+const TABLE_BYTES = 4096 * 4;
+const CHUNK_FRAMES = 256;
+/** One instruction is at most this many records. */
+export const MAX_RECORDS = 6;
+/** Instructions decoded in one go; code beyond is decoded when it is reached. */
+const RUN_LIMIT = 64;
+/** Flags of frameInfo: the frame may be in a write TLB. */
+export const FRAME_WRITTEN = 1;
+
+/** What the meaning of bytes depends on besides themselves. */
+export interface Mode {
+  codeSize: CodeSize;
+  stackMask: number;
+  /** SSE instructions can run (CR0.EM, TS clear and CR4.OSFXSR set). */
+  sse: boolean;
+}
+export const modeKey = (m: Mode): number =>
+  (m.codeSize === 64 ? 2 : m.codeSize === 32 ? 1 : 0) | (m.stackMask === 0xffff ? 4 : 0) | (m.sse ? 8 : 0);
+
+export class CodeCache {
+  private readonly machine: Machine;
+  private readonly lowering: Lowering;
+  private readonly pages = new Map<number, number>();
+  private readonly insns: Insn[] = [new Insn()];
+  private readonly insn = new Insn();
+  private readonly chunks: number[] = [];
+  private nextChunk = 0;
+  private free = 0;
+  private end = 0;
+  private readonly maxChunks: number;
+  /** Called when all translations are gone. */
+  onFlush: () => void = () => {};
+  /** Called before a frame first holds code, if it may be in a write TLB. */
+  onProtect: (mfn: number) => void = () => {};
+  flushes = 0;
+
+  constructor(machine: Machine, limitBytes: number) {
+    this.machine = machine;
+    this.lowering = new Lowering(machine.mem);
+    this.lowering.keep = (i) => this.insns.push(clone(i)) - 1;
+    this.maxChunks = Math.max(2, Math.floor(limitBytes / (CHUNK_FRAMES * 4096)));
+  }
+
+  /** The decoded instruction a record kept, undefined for index 0. */
+  kept(index: number): Insn | undefined {
+    return index === 0 ? undefined : this.insns[index];
+  }
+
+  /** Machine address of the table for a frame in a mode; 0 when there is no memory for it. */
+  table(mfn: number, mode: Mode): number {
+    const key = mfn * 16 + modeKey(mode);
+    const found = this.pages.get(key);
+    if (found !== undefined) return found;
+    const at = this.alloc(TABLE_BYTES);
+    if (at === 0) return 0;
+    this.machine.mem.fill(at, TABLE_BYTES);
+    this.pages.set(key, at);
+    return at;
+  }
+
+  /**
+   * Decodes from a page offset; answers the first record, 0 when there is no memory. When `flushes` has changed
+   * afterwards the table is gone, nothing was decoded, and the caller starts over.
+   */
+  translate(table: number, mfn: number, offset: number, mode: Mode): number {
+    const before = this.flushes;
+    const at = this.alloc(RUN_LIMIT * MAX_RECORDS * REC.size);
+    if (at === 0 || this.flushes !== before) {
+      this.free = at || this.free;
+      return 0;
+    }
+    const end = this.decodeRun(table, mfn, offset, mode, at);
+    this.free = end;
+    return at;
+  }
+
+  private decodeRun(table: number, mfn: number, offset: number, mode: Mode, first: number): number {
+    const { lowering: l, insn } = this;
+    const { mem } = this.machine;
+    const page = mfn * 4096;
+    this.prepare(mode, table, first);
+    let off = offset;
+    for (let n = 1; ; n++) {
+      const known = n > 1 ? mem.u32(table + off * 4) : 0;
+      l.n = n - 1;
+      if (known !== 0) {
+        l.off = off;
+        l.next = off;
+        l.goto(known);
+        break;
+      }
+      // a page end, a full run: go on by look-up
+      if (off >= 4096 || n === RUN_LIMIT) {
+        l.nextPage(off);
+        break;
+      }
+      const status = decode(mem.bytes, page + off, page + 4096, mode.codeSize, insn);
+      l.n = n;
+      l.off = off;
+      mem.setU32(table + off * 4, l.at);
+      if (status !== DECODE_OK) {
+        this.straddler(status === DECODE_TRUNCATED, off);
+        break;
+      }
+      l.next = off + insn.length;
+      const flow = this.lowerOne(insn, mode);
+      off += insn.length;
+      if (flow === FLOW.end) break;
+    }
+    this.markCode(mfn, offset, Math.min(off, 4096));
+    return l.at;
+  }
+
+  private prepare(mode: Mode, table: number, at: number): void {
+    const { lowering: l } = this;
+    l.at = at;
+    l.table = table;
+    l.codeSize = mode.codeSize;
+    l.stackMask = mode.stackMask;
+  }
+
+  private lowerOne(i: Insn, mode: Mode): number {
+    if (!mode.sse && usesVectors(i)) {
+      this.lowering.helper(i);
+      return FLOW.end;
+    }
+    return this.lowering.lower(i);
+  }
+
+  /** An instruction that goes on in the next page (or is too long): its helper record has no instruction. */
+  private straddler(_truncated: boolean, off: number): void {
+    this.lowering.next = off;
+    const i = this.insn;
+    i.op = 0;
+    const at = this.lowering.at;
+    this.lowering.helper(i);
+    this.machine.mem.setU32(at + REC.insn, 0);
+  }
+
+  /** Lowers one instruction given elsewhere into scratch records at `at`; answers where they end. */
+  lowerAlone(i: Insn, mode: Mode, at: number, off: number): number {
+    const { lowering: l } = this;
+    this.prepare(mode, 0, at);
+    l.n = 1;
+    l.off = off;
+    l.next = off + i.length;
+    this.lowerOne(i, mode);
+    return l.at;
+  }
+  /** A stop record at `at`, after which rip is at page offset `off`. */
+  stopAt(at: number, off: number): void {
+    const { lowering: l } = this;
+    l.at = at;
+    l.n = 1;
+    l.off = off;
+    l.next = off;
+    l.stop();
+  }
+
+  private markCode(mfn: number, from: number, to: number): void {
+    const { mem } = this.machine;
+    const info = this.machine.frame(mfn);
+    const before = mem.u32(info + frameInfo.codeLo.offset) | mem.u32(info + frameInfo.codeHi.offset);
+    let lo = mem.u32(info + frameInfo.codeLo.offset);
+    let hi = mem.u32(info + frameInfo.codeHi.offset);
+    for (let line = from >>> 6; line <= Math.max(from, to - 1) >>> 6; line++) {
+      if (line < 32) lo |= 1 << line;
+      else hi |= 1 << (line - 32);
+    }
+    mem.setU32(info + frameInfo.codeLo.offset, lo);
+    mem.setU32(info + frameInfo.codeHi.offset, hi);
+    if (before === 0 && frameInfo.flags.get(mem, info) & FRAME_WRITTEN) this.onProtect(mfn);
+  }
+
+  /** Forgets what was decoded from a frame. */
+  drop(mfn: number): void {
+    const { mem } = this.machine;
+    const info = this.machine.frame(mfn);
+    mem.setU32(info + frameInfo.codeLo.offset, 0);
+    mem.setU32(info + frameInfo.codeHi.offset, 0);
+    for (let key = 0; key < 16; key++) {
+      const table = this.pages.get(mfn * 16 + key);
+      if (table !== undefined) mem.fill(table, TABLE_BYTES);
+    }
+  }
+
+  private alloc(bytes: number): number {
+    if (this.free + bytes > this.end && !this.moreSpace()) return 0;
+    const at = this.free;
+    this.free += bytes;
+    return at;
+  }
+  private moreSpace(): boolean {
+    if (this.nextChunk === this.chunks.length) {
+      const mfn = this.chunks.length < this.maxChunks ? this.machine.allocFrames(CHUNK_FRAMES) : -1;
+      if (mfn >= 0) this.chunks.push(mfn * 4096);
+      else if (this.chunks.length === 0) return false;
+      else this.flush();
+    }
+    this.free = this.chunks[this.nextChunk++]!;
+    this.end = this.free + CHUNK_FRAMES * 4096;
+    return true;
+  }
+  private flush(): void {
+    for (const key of this.pages.keys()) {
+      const info = this.machine.frame(key >>> 4);
+      this.machine.mem.setU32(info + frameInfo.codeLo.offset, 0);
+      this.machine.mem.setU32(info + frameInfo.codeHi.offset, 0);
+    }
+    this.pages.clear();
+    this.insns.length = 1;
+    this.nextChunk = 0;
+    this.flushes++;
+    this.onFlush();
+  }
+}
+
+function usesVectors(i: Insn): boolean {
+  return i.operands.some((o) => o.kind === 8);
+}
+
+function clone(i: Insn): Insn {
+  const copy = Object.assign(new Insn(), i) as Insn;
+  (copy as { operands: unknown }).operands = i.operands.map((o) => ({ ...o }));
+  return copy;
+}

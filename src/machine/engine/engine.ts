@@ -1,0 +1,649 @@
+/**
+ * One physical CPU: enters the interpreter, and does what it leaves for: translations, decoding, helpers, faults.
+ *
+ * The interpreter leaves with an instruction either wholly done or not begun (temporaries aside), so every answer here
+ * is "fill something and go on" or "deliver a fault at this rip".
+ */
+import type { Clock, Entropy } from '../../base/host.ts';
+import { DECODE_OK, DECODE_TOO_LONG, decode } from '../../x86/decoder.ts';
+import { disassemble } from '../../x86/disasm.ts';
+import { IF, TF } from '../../x86/flags.ts';
+import { type CodeSize, Insn, OPK } from '../../x86/insn.ts';
+import { specialOf } from '../interp/handlers.ts';
+import { CPU_BYTES, EXEC_ENTRIES, KIND_READ, LEAVE, REC, TLB_ENTRIES, TLB_EXEC, TLB_READ, TLB_WRITE } from '../interp/record.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
+import { ACCESS, FAULT, MMIO } from '../mmu.ts';
+import { frameInfo, type Machine } from '../machine.ts';
+import { type Engine, EXIT, type Exit, type Platform } from '../platform.ts';
+import { CodeCache, FRAME_WRITTEN, type Mode } from './code-cache.ts';
+import { Core, EXC, GuestFault, HIGH } from './core.ts';
+import { deliver } from './exceptions.ts';
+import { checkSse, finit } from './fpu.ts';
+import { type HelperContext, NEXT, runHelper } from './helpers.ts';
+import { Overrides } from './override.ts';
+import { modeChanged, setContext } from './segments.ts';
+
+export interface InterpreterExports {
+  run(cpu: number, rp: number, fuel: number): number;
+}
+
+export interface EngineOptions {
+  clock: Clock;
+  entropy: Entropy;
+  /** kHz of every guest's TSC. */
+  tscKhz: number;
+  codeCacheBytes: number;
+  cr4Allowed: number;
+}
+
+const CPU_FRAMES = Math.ceil(CPU_BYTES / 4096);
+const MAX_GENERATION = 127;
+const SCRATCH = cpuState.scratch.offset;
+const HELPER = specialOf('helper');
+const MOVS = specialOf('movs');
+const STOS = specialOf('stos');
+
+export class InterpreterEngine implements Engine, HelperContext {
+  lastError = '';
+  readonly core: Core;
+  readonly cache: CodeCache;
+  readonly cr4Allowed: number;
+  private readonly interp: InterpreterExports;
+  private readonly options: EngineOptions;
+  private readonly overrides: Overrides;
+  private readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true };
+  private readonly insn = new Insn();
+  /** vCPU blocks this engine has initialised: whose TLBs a change of a frame must reach. */
+  private readonly cpus = new Set<number>();
+  private rp = 0;
+  private left = 0;
+  private readonly random64 = new BigUint64Array(1);
+
+  constructor(machine: Machine, platform: Platform, interp: InterpreterExports, options: EngineOptions) {
+    this.core = new Core(machine, platform);
+    this.interp = interp;
+    this.options = options;
+    this.cr4Allowed = options.cr4Allowed;
+    this.cache = new CodeCache(machine, options.codeCacheBytes);
+    this.cache.onFlush = () => {
+      for (const cpu of this.cpus) this.clear(cpu, TLB_EXEC, EXEC_ENTRIES);
+    };
+    this.cache.onProtect = (mfn) => this.dropWrites(mfn);
+    this.core.codeWritten = (mfn) => this.dropCode(mfn);
+    this.overrides = new Overrides(this.core);
+  }
+
+  static frames(): number {
+    return CPU_FRAMES;
+  }
+
+  // --- Engine ------------------------------------------------------------------------------------------------------
+
+  init(cpu: number): boolean {
+    this.cpus.add(cpu);
+    const m = this.core.m;
+    m.fill(cpu, CPU_BYTES);
+    this.core.cpu = cpu;
+    const c = this.core;
+    c.set32(cpuState.asidNext, 1);
+    c.set(cpuState.cr0, 0x6000_0010n);
+    c.flags = 2;
+    c.set(cpuState.pat, 0x0007_0406_0007_0406n);
+    c.set(cpuState.xcr0, 1n);
+    c.m.setU64(cpuState.dr.addr(cpu, 6), 0xffff_0ff0n);
+    c.m.setU64(cpuState.dr.addr(cpu, 7), 0x400n);
+    finit(c);
+    c.set32(cpuState.mxcsr, 0x1f80);
+    this.reset(0xf000, 0xffff_0000, 0xfff0);
+    return true;
+  }
+
+  private reset(cs: number, base: number, ip: number): void {
+    const c = this.core;
+    c.set32(cpuState.gdtLimit, 0xffff);
+    c.set32(cpuState.idtLimit, 0xffff);
+    c.set(cpuState.gdtBase, 0n);
+    c.set(cpuState.idtBase, 0n);
+    for (const s of [SEG.es, SEG.ss, SEG.ds, SEG.fs, SEG.gs]) c.setSeg(s, 0, 0x93, 0xffff, 0);
+    c.setSeg(SEG.cs, cs, 0x9b, 0xffff, base);
+    c.setSeg(SEG.ldtr, 0, 0x82, 0xffff, 0);
+    c.setSeg(SEG.tr, 0, 0x8b, 0xffff, 0);
+    c.m.setU64(c.cpu + cpuState.cpl.offset, 0n);
+    c.setLin(cpuState.rip, ip);
+    modeChanged(c);
+    this.flush();
+  }
+
+  release(cpu: number): void {
+    this.cpus.delete(cpu);
+  }
+
+  startup(cpu: number, vector: number): void {
+    const p2m = this.core.m.u32(cpu + cpuState.p2mRoot.offset);
+    const tsc = this.core.m.u64(cpu + cpuState.tscOffset.offset);
+    this.init(cpu);
+    this.core.m.setU32(cpu + cpuState.p2mRoot.offset, p2m);
+    this.core.m.setU64(cpu + cpuState.tscOffset.offset, tsc);
+    this.reset(vector << 8, vector << 12, 0);
+    this.core.setGpr32(2, 0x600);
+  }
+
+  stateChanged(cpu: number): void {
+    this.core.cpu = cpu;
+    this.cpus.add(cpu);
+    if (this.core.get32(cpuState.asidNext) === 0) this.core.set32(cpuState.asidNext, 1);
+    modeChanged(this.core);
+    this.flush();
+  }
+
+  flushTlb(cpu: number): void {
+    this.core.cpu = cpu;
+    this.flush();
+  }
+
+  interruptible(cpu: number): boolean {
+    const { m } = this.core;
+    return (m.u32(cpu + cpuState.flagsRest.offset) & IF) !== 0 && m.u32(cpu + cpuState.shadow.offset) === 0;
+  }
+
+  injectInterrupt(cpu: number, vector: number): void {
+    this.inject(cpu, vector, -1, 'external');
+  }
+  injectNmi(cpu: number): void {
+    this.core.m.setU32(cpu + cpuState.nmiBlocked.offset, 1);
+    this.inject(cpu, EXC.NMI, -1, 'external');
+  }
+  injectException(cpu: number, vector: number, errorCode: number): void {
+    this.inject(cpu, vector, errorCode, 'fault');
+  }
+  private tripleFault = false;
+  private inject(cpu: number, vector: number, errorCode: number, cause: 'fault' | 'external'): void {
+    const c = this.core;
+    c.cpu = cpu;
+    if (!deliver(c, vector, errorCode, cause, c.lin(cpuState.rip))) this.tripleFault = true;
+  }
+
+  advance(cpu: number, n: number): void {
+    const c = this.core;
+    c.cpu = cpu;
+    const ip = c.lin(cpuState.rip) + n;
+    c.setLin(cpuState.rip, c.code64 ? ip : ip >>> 0);
+  }
+
+  linearToMaddr(cpu: number, linear: bigint, write: boolean): number {
+    const c = this.core;
+    const long = (c.m.u32(cpu + cpuState.efer.offset) & 0x400) !== 0;
+    const s = long ? BigInt.asIntN(64, linear) : BigInt.asUintN(32, linear);
+    if (long && BigInt.asIntN(48, s) !== s) return -1;
+    // SMAP does not apply to the hypervisor's own accesses
+    const flags = c.m.u32(cpu + cpuState.flagsRest.offset);
+    c.m.setU32(cpu + cpuState.flagsRest.offset, flags | 0x4_0000);
+    const a = c.mmu.translate(cpu, Number(s), write ? ACCESS.write : ACCESS.read, false);
+    c.m.setU32(cpu + cpuState.flagsRest.offset, flags);
+    if (a < 0) return -1;
+    if (write && c.mmu.holdsCode(Math.floor(a / 4096), a & 4095, 1)) this.dropCode(Math.floor(a / 4096));
+    return a;
+  }
+
+  dropCode(mfn: number): void {
+    this.cache.drop(mfn);
+  }
+
+  // --- TLBs --------------------------------------------------------------------------------------------------------
+
+  flush(): void {
+    const c = this.core;
+    let gen = c.get32(cpuState.asidNext) + 1;
+    if (gen > MAX_GENERATION) {
+      this.clear(c.cpu, TLB_READ, TLB_ENTRIES);
+      this.clear(c.cpu, TLB_WRITE, TLB_ENTRIES);
+      this.clear(c.cpu, TLB_EXEC, EXEC_ENTRIES);
+      gen = 1;
+    }
+    c.set32(cpuState.asidNext, gen);
+    this.largeSeen = false;
+    setContext(c);
+  }
+  private clear(cpu: number, tlb: number, entries: number): void {
+    this.core.m.fill(cpu + tlb, entries * 16);
+  }
+  private largeSeen = false;
+
+  invalidate(linear: number): void {
+    if (this.largeSeen && this.mapsLarge(linear)) return this.flush();
+    const { m, cpu } = this.core;
+    const page = (linear >>> 12) & (TLB_ENTRIES - 1);
+    m.setU32(cpu + TLB_READ + page * 16, 0);
+    m.setU32(cpu + TLB_WRITE + page * 16, 0);
+    m.setU32(cpu + TLB_EXEC + (page & (EXEC_ENTRIES - 1)) * 16, 0);
+  }
+  /** 2 MiB regions (hashed) of which a piece of a large page may be cached: INVLPG there must reach all of it. */
+  private readonly largeRegions = new Uint8Array(4096);
+  private mapsLarge(linear: number): boolean {
+    return this.largeRegions[Math.floor(linear / 0x20_0000) & 4095] === 1;
+  }
+
+  private fillData(ea: number, a: number, write: boolean): void {
+    const { m, cpu } = this.core;
+    if (this.core.mmu.large) {
+      this.largeSeen = true;
+      this.largeRegions[Math.floor(ea / 0x20_0000) & 4095] = 1;
+    }
+    this.setEntry(cpu + TLB_READ, ea, a);
+    if (!write) return;
+    this.setEntry(cpu + TLB_WRITE, ea, a);
+    const info = this.core.machine.frame(Math.floor(a / 4096));
+    const flags = frameInfo.flags.get(m, info);
+    if (!(flags & FRAME_WRITTEN)) frameInfo.flags.set(m, info, flags | FRAME_WRITTEN);
+  }
+  private setEntry(tlb: number, ea: number, a: number): void {
+    const { m, cpu } = this.core;
+    const at = tlb + ((ea >>> 12) & (TLB_ENTRIES - 1)) * 16;
+    m.setU32(at, ((ea & ~0xfff) | m.u32(cpu + cpuState.tlbCtx.offset)) >>> 0);
+    m.setU32(at + 4, Math.floor(ea / HIGH) | 0);
+    m.setU32(at + 8, (a - (ea >>> 0)) | 0);
+  }
+
+  /** Writes to the frame must come the slow way from now on. */
+  private dropWrites(mfn: number): void {
+    const { m, machine } = this.core;
+    for (const cpu of this.cpus)
+      for (let at = cpu + TLB_WRITE; at < cpu + TLB_WRITE + TLB_ENTRIES * 16; at += 16) {
+        const tag = m.u32(at);
+        if (tag !== 0 && ((m.u32(at + 8) + tag) >>> 12) === mfn) m.setU32(at, 0);
+      }
+    const info = machine.frame(mfn);
+    frameInfo.flags.set(m, info, frameInfo.flags.get(m, info) & ~FRAME_WRITTEN);
+  }
+
+  // --- run ---------------------------------------------------------------------------------------------------------
+
+  run(cpu: number, maxBlocks: number): Exit {
+    const c = this.core;
+    c.m.refresh();
+    c.cpu = cpu;
+    this.cpus.add(cpu);
+    this.left = maxBlocks;
+    this.rp = 0;
+    c.set32(cpuState.shadow, 0);
+    if (this.tripleFault) {
+      this.tripleFault = false;
+      return EXIT.tripleFault;
+    }
+    for (;;) {
+      const exit = c.get32(cpuState.flagsRest) & TF ? this.traced() : this.enter();
+      if (exit >= 0) return exit as Exit;
+    }
+  }
+
+  /** Enters the interpreter once and does what it left for; -1 to go on. */
+  private enter(): number {
+    const c = this.core;
+    const why = this.interp.run(c.cpu, this.rp, this.left);
+    this.left = c.get32(cpuState.fuel) | 0;
+    this.count(c.get32(cpuState.exitIc));
+    switch (why) {
+      case LEAVE.fetch:
+        return this.guarded(() => this.fetch());
+      case LEAVE.miss:
+        return this.guarded(() => this.miss(c.get32(cpuState.exitRp)));
+      case LEAVE.helper:
+        return this.guarded(() => this.helper(c.get32(cpuState.exitRp)));
+      case LEAVE.fuel:
+        this.syncRip(c.get32(cpuState.exitRp));
+        return EXIT.budget;
+      default:
+        return this.afterStop();
+    }
+  }
+
+  private count(n: number): void {
+    const at = this.core.cpu + cpuState.icount.offset;
+    this.core.m.setN64(at, this.core.m.n64(at) + n);
+  }
+  /** Counts the instructions of the run up to the record: with the one there, or without. */
+  private countTo(rp: number, including: boolean): void {
+    const { m } = this.core;
+    this.count(m.u16(rp + REC.n) - (including ? 0 : 1) - this.core.get32(cpuState.exitBn));
+  }
+  private syncRip(rp: number): void {
+    const c = this.core;
+    c.setLin(cpuState.rip, c.lin(cpuState.ripBase) + c.m.u16(rp + REC.off));
+    this.rp = 0;
+  }
+
+  /** Runs a step that may fault; a fault is delivered at rip. */
+  private guarded(step: () => number): number {
+    try {
+      return step();
+    } catch (e) {
+      if (!(e instanceof GuestFault)) throw e;
+      return this.raise(e.vector, e.errorCode, 'fault');
+    }
+  }
+  private raise(vector: number, errorCode: number, cause: 'fault' | 'trap'): number {
+    const c = this.core;
+    this.rp = 0;
+    return deliver(c, vector, errorCode, cause, c.lin(cpuState.rip)) ? -1 : EXIT.tripleFault;
+  }
+
+  // --- fetch -------------------------------------------------------------------------------------------------------
+
+  private currentMode(): Mode {
+    const c = this.core;
+    this.mode.codeSize = c.get32(cpuState.mode) as CodeSize;
+    this.mode.stackMask = c.stackMask;
+    this.mode.sse = (c.get32(cpuState.cr0) & 12) === 0 && (c.get32(cpuState.cr4) & 0x200) !== 0;
+    return this.mode;
+  }
+
+  /** Linear address of rip; faults when it is not canonical. */
+  private fetchAddress(): number {
+    const c = this.core;
+    const rip = c.lin(cpuState.rip);
+    if (c.code64) {
+      if (rip >= 2 ** 47 || rip < -(2 ** 47)) c.gp();
+      return rip;
+    }
+    return (rip + c.segBase(SEG.cs)) >>> 0;
+  }
+
+  /** Machine address of the code byte at a linear address; faults. */
+  private translateFetch(linear: number): number {
+    const c = this.core;
+    const a = c.mmu.translate(c.cpu, linear, ACCESS.exec, c.cpl === 3);
+    if (a === FAULT) {
+      c.setLin(cpuState.cr2, linear);
+      c.fault(EXC.PF, c.mmu.errorCode);
+    }
+    if (a === MMIO) {
+      this.lastError = `instruction fetch from guest-physical ${c.mmu.gpa.toString(16)}, where there is no RAM`;
+      return MMIO;
+    }
+    return a;
+  }
+
+  private fetch(): number {
+    const c = this.core;
+    const linear = this.fetchAddress();
+    const a = this.translateFetch(linear);
+    if (a === MMIO) return EXIT.unimplemented;
+    const mfn = Math.floor(a / 4096);
+    const mode = this.currentMode();
+    const flushes = this.cache.flushes;
+    const table = this.cache.table(mfn, mode);
+    const offset = a & 4095;
+    let rp = table === 0 ? 0 : c.m.u32(table + offset * 4);
+    if (table !== 0 && rp === 0) rp = this.cache.translate(table, mfn, offset, mode);
+    // the cache was emptied to make room: the table went too, start over
+    if (this.cache.flushes !== flushes) return -1;
+    if (rp === 0) {
+      this.lastError = 'no machine memory left for translated code';
+      return EXIT.unimplemented;
+    }
+    const at = c.cpu + TLB_EXEC + ((linear >>> 12) & (EXEC_ENTRIES - 1)) * 16;
+    c.m.setU32(at, ((linear & ~0xfff) | c.get32(cpuState.tlbCtx)) >>> 0);
+    c.m.setU32(at + 4, Math.floor(linear / HIGH) | 0);
+    c.m.setU32(at + 8, table);
+    if (c.mmu.large) {
+      this.largeSeen = true;
+      this.largeRegions[Math.floor(linear / 0x20_0000) & 4095] = 1;
+    }
+    c.setLin(cpuState.ripBase, c.lin(cpuState.rip) - offset);
+    this.enterAt(rp);
+    return -1;
+  }
+  private enterAt(rp: number): void {
+    this.rp = rp;
+    this.core.set32(cpuState.exitBn, this.core.m.u16(rp + REC.n) - 1);
+  }
+
+  // --- misses ------------------------------------------------------------------------------------------------------
+
+  private missedAddress(): number {
+    const c = this.core;
+    const lo = c.m.u32(c.cpu + cpuState.faultAddr.offset);
+    const hi = c.m.s32(c.cpu + cpuState.faultAddr.offset + 4);
+    if (!c.code64) return lo;
+    if (hi >> 15 !== 0 && hi >> 15 !== -1) {
+      const rp = c.get32(cpuState.exitRp);
+      c.fault(this.usesStack(rp) ? EXC.SS : EXC.GP, 0);
+    }
+    return hi * HIGH + lo;
+  }
+  private usesStack(rp: number): boolean {
+    return this.core.m.u8(rp + REC.stack) === 1;
+  }
+
+  private miss(rp: number): number {
+    const c = this.core;
+    const kind = c.get32(cpuState.faultKind);
+    this.atInstruction(rp);
+    try {
+      if (this.plainFill(kind)) {
+        this.rp = rp;
+        return -1;
+      }
+    } catch (e) {
+      this.countTo(rp, false);
+      throw e;
+    }
+    return this.special(rp);
+  }
+  /** rip is the instruction's, in case of a fault. */
+  private atInstruction(rp: number): void {
+    const c = this.core;
+    c.ip = c.lin(cpuState.ripBase) + c.m.u16(rp + REC.off);
+    c.nextIp = c.lin(cpuState.ripBase) + c.m.u16(rp + REC.next);
+    c.setLin(cpuState.rip, c.ip);
+  }
+
+  /** Puts the page in the TLB if that is all it takes; false for straddling, misaligned locked, device and code pages. */
+  private plainFill(kind: number): boolean {
+    const c = this.core;
+    const size = kind >>> 8;
+    const write = (kind & 255) !== KIND_READ;
+    const ea = this.missedAddress();
+    const highZero = c.code64 || c.m.u32(c.cpu + cpuState.faultAddr.offset + 4) === 0;
+    const offset = (ea >>> 0) & 4095;
+    if (!highZero || offset + size > 4096 || ((kind & 255) === 7 && offset & (size - 1))) return false;
+    const a = c.mmu.translate(c.cpu, ea, write ? ACCESS.write : ACCESS.read, c.cpl === 3);
+    if (a === FAULT) {
+      c.setLin(cpuState.cr2, ea);
+      c.fault(EXC.PF, c.mmu.errorCode);
+    }
+    if (a === MMIO) return false;
+    const mfn = Math.floor(a / 4096);
+    if (write && c.mmu.anyCode(mfn)) {
+      if (!c.mmu.holdsCode(mfn, offset, size)) return false;
+      this.dropCode(mfn);
+    }
+    this.fillData(ea, a, write);
+    return true;
+  }
+
+  /** Runs the rest of one instruction with its odd accesses redirected; see override.ts. */
+  private special(rp: number): number {
+    const c = this.core;
+    const first = c.m.u16(rp + REC.handler);
+    if (first === MOVS || first === STOS) return this.helper(rp);
+    const bn = c.get32(cpuState.exitBn);
+    this.count(c.m.u16(rp + REC.n) - bn);
+    const at = c.cpu + SCRATCH;
+    let end = at;
+    for (let from = rp; c.m.u16(from + REC.off) === c.m.u16(rp + REC.off) && end < at + 7 * REC.size; from += REC.size) {
+      c.m.move(end, from, REC.size);
+      end += REC.size;
+    }
+    this.cache.stopAt(end, c.m.u16(rp + REC.next));
+    for (let r = at; r <= end; r += REC.size) c.m.setU16(r + REC.n, 1);
+    return this.runAlone(at);
+  }
+
+  /** Runs scratch records with overrides until the instruction is done or faults. rip is at the instruction. */
+  private runAlone(at: number): number {
+    const c = this.core;
+    this.overrides.begin();
+    let rp = at;
+    try {
+      for (;;) {
+        c.set32(cpuState.exitBn, 1);
+        const why = this.interp.run(c.cpu, rp, 0);
+        if (why === LEAVE.miss) {
+          rp = c.get32(cpuState.exitRp);
+          const kind = c.get32(cpuState.faultKind);
+          this.missedAddress();
+          if (!this.plainFill(kind)) this.overrides.add(this.missedAddress(), kind);
+          continue;
+        }
+        if (why === LEAVE.helper) {
+          this.overrides.end();
+          return this.helperAlone();
+        }
+        this.overrides.commit();
+        if (why !== LEAVE.fetch) this.syncRip(c.get32(cpuState.exitRp));
+        this.rp = 0;
+        return -1;
+      }
+    } finally {
+      this.overrides.end();
+    }
+  }
+  /** The scratch instruction turned out to be for the helper: decode it where it is. */
+  private helperAlone(): number {
+    return this.dispatch(this.decodeAt());
+  }
+  private afterStop(): number {
+    this.syncRip(this.core.get32(cpuState.exitRp));
+    return -1;
+  }
+
+  // --- helpers -----------------------------------------------------------------------------------------------------
+
+  private helper(rp: number): number {
+    const c = this.core;
+    this.atInstruction(rp);
+    const kept = this.cache.kept(c.m.u32(rp + REC.insn));
+    const straddles = c.m.u32(rp + REC.insn) === 0 && c.m.u16(rp + REC.handler) === HELPER;
+    if (straddles) {
+      this.countTo(rp, true);
+      return this.straddler();
+    }
+    const i = kept ?? this.decodeAt();
+    if (!kept) c.nextIp = c.ip + i.length;
+    this.countTo(rp, true);
+    return this.dispatch(i);
+  }
+
+  /** Decodes at rip, from one page or two. */
+  private decodeAt(): Insn {
+    const c = this.core;
+    const linear = this.fetchAddress();
+    const a = this.translateFetch(linear);
+    const { codeSize } = this.currentMode();
+    const room = 4096 - (a & 4095);
+    let status = decode(c.m.bytes, a, a + room, codeSize, this.insn);
+    if (status !== DECODE_OK && status !== DECODE_TOO_LONG) {
+      const b = this.translateFetch(c.code64 ? linear + room : (linear + room) >>> 0);
+      this.bytes.set(c.m.bytes.subarray(a, a + room));
+      this.bytes.set(c.m.bytes.subarray(b, b + 16), room);
+      status = decode(this.bytes, 0, room + 16, codeSize, this.insn);
+    }
+    if (status !== DECODE_OK) c.gp();
+    c.nextIp = c.ip + this.insn.length;
+    if (!c.code64) c.nextIp >>>= 0;
+    return this.insn;
+  }
+  private readonly bytes = new Uint8Array(4096 + 16);
+
+  /** An instruction that lies across two pages: lowered and run on its own. */
+  private straddler(): number {
+    const c = this.core;
+    const i = this.decodeAt();
+    const at = c.cpu + SCRATCH;
+    const off = c.ip - c.lin(cpuState.ripBase);
+    const end = this.cache.lowerAlone(i, this.currentMode(), at, off);
+    this.cache.stopAt(end, off + i.length);
+    return this.runAlone(at);
+  }
+
+  private dispatch(i: Insn): number {
+    const c = this.core;
+    this.rp = 0;
+    if (i.operands.some((o) => o.kind === OPK.xmm)) checkSse(c);
+    const next = runHelper(c, i, this);
+    switch (next) {
+      case NEXT.next:
+        c.setLin(cpuState.rip, c.nextIp);
+        return -1;
+      case NEXT.jumped:
+        return -1;
+      case NEXT.again:
+        this.left -= 64;
+        return this.left < 0 ? EXIT.budget : -1;
+      case NEXT.shadow:
+        c.setLin(cpuState.rip, c.nextIp);
+        return this.oneMore();
+      case NEXT.unimplemented:
+        this.lastError = `the instruction '${disassemble(i)}' is not there yet`;
+        return EXIT.unimplemented;
+      case EXIT.hlt:
+      case EXIT.pause:
+        c.setLin(cpuState.rip, c.nextIp);
+        return next;
+      default:
+        return next;
+    }
+  }
+
+  /** After STI and the like: one instruction more, then interrupts may come. */
+  private oneMore(): number {
+    const c = this.core;
+    if (c.get32(cpuState.irqWindow) === 0) return -1;
+    const exit = this.single();
+    if (exit >= 0) return exit;
+    return this.interruptible(c.cpu) ? EXIT.irqWindow : -1;
+  }
+
+  /** Runs exactly one instruction at rip. */
+  private single(): number {
+    return this.guarded(() => {
+      const c = this.core;
+      c.ip = c.lin(cpuState.rip);
+      const linear = this.fetchAddress();
+      const i = this.decodeAt();
+      const at = c.cpu + SCRATCH;
+      const off = (linear >>> 0) & 4095;
+      c.setLin(cpuState.ripBase, c.ip - off);
+      const end = this.cache.lowerAlone(i, this.currentMode(), at, off);
+      this.cache.stopAt(end, off + i.length);
+      this.count(1);
+      return this.runAlone(at);
+    });
+  }
+
+  /** Single-stepping: #DB after each instruction. @spec SDM 3B 17.3.1.4 */
+  private traced(): number {
+    const c = this.core;
+    const exit = this.single();
+    if (exit >= 0 && exit !== EXIT.hypercall) return exit;
+    if (exit === EXIT.hypercall) return exit;
+    if ((c.get32(cpuState.flagsRest) & TF) === 0) return exit;
+    const dr6 = cpuState.dr.addr(c.cpu, 6);
+    c.m.setU64(dr6, c.m.u64(dr6) | 0x4000n);
+    if (--this.left < 0) return EXIT.budget;
+    return this.raise(EXC.DB, -1, 'trap');
+  }
+
+  // --- HelperContext -------------------------------------------------------------------------------------------------
+
+  tsc(): bigint {
+    const ns = this.options.clock.now();
+    const ticks = this.options.tscKhz === 1_000_000 ? ns : (ns * this.options.tscKhz) / 1e6;
+    return BigInt.asUintN(64, BigInt(Math.floor(ticks)) + this.core.get(cpuState.tscOffset));
+  }
+  random(): bigint {
+    this.options.entropy.fill(new Uint8Array(this.random64.buffer));
+    return this.random64[0]!;
+  }
+}

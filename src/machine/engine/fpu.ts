@@ -1,0 +1,145 @@
+/**
+ * x87, MXCSR and state saving, as far as a kernel's own use goes: control and status words, environments and
+ * FXSAVE/FXRSTOR. Loads, stores and arithmetic of the x87 are in x87.ts where they exist.
+ */
+import { type Insn, OPK } from '../../x86/insn.ts';
+import { OP as X } from '../../x86/ops.ts';
+import { cpuState } from '../cpu-state.ts';
+import { CR0_EM, CR0_MP, CR0_TS } from '../mmu.ts';
+import { type Core, EXC } from './core.ts';
+
+export const MXCSR_MASK = 0xffff;
+const CR4_OSFXSR = 0x200;
+
+/** What WAIT and x87 instructions check first. */
+export function checkX87(c: Core, wait = false): void {
+  const cr0 = c.get32(cpuState.cr0);
+  if (wait ? (cr0 & (CR0_MP | CR0_TS)) === (CR0_MP | CR0_TS) : cr0 & (CR0_EM | CR0_TS)) c.fault(EXC.NM);
+}
+export function checkSse(c: Core): void {
+  const cr0 = c.get32(cpuState.cr0);
+  if (cr0 & CR0_EM || (c.get32(cpuState.cr4) & CR4_OSFXSR) === 0) c.ud();
+  if (cr0 & CR0_TS) c.fault(EXC.NM);
+}
+
+export function finit(c: Core): void {
+  const { m, cpu } = c;
+  m.setU16(cpu + cpuState.fcw.offset, 0x37f);
+  m.setU16(cpu + cpuState.fsw.offset, 0);
+  m.setU8(cpu + cpuState.ftw.offset, 0);
+  m.setU16(cpu + cpuState.fop.offset, 0);
+  c.set(cpuState.fip, 0n);
+  c.set(cpuState.fdp, 0n);
+}
+
+/** Bit 7 (ES) and 15 (B) follow from unmasked exceptions. */
+function summarise(c: Core): void {
+  const at = c.cpu + cpuState.fsw.offset;
+  const fsw = c.m.u16(at);
+  const pending = fsw & ~c.m.u16(c.cpu + cpuState.fcw.offset) & 0x3f;
+  c.m.setU16(at, pending ? fsw | 0x8080 : fsw & ~0x8080);
+}
+
+/** Control instructions; false: not one of these. */
+export function x87Control(c: Core, i: Insn): boolean {
+  const { m, cpu } = c;
+  const d = i.operands[0];
+  switch (i.op) {
+    case X.fninit:
+      checkX87(c);
+      finit(c);
+      return true;
+    case X.fnclex:
+      checkX87(c);
+      m.setU16(cpu + cpuState.fsw.offset, m.u16(cpu + cpuState.fsw.offset) & 0x7f00);
+      return true;
+    case X.fwait:
+      checkX87(c, true);
+      return true;
+    case X.fnop:
+      checkX87(c);
+      return true;
+    case X.fnstcw:
+      checkX87(c);
+      c.write(c.ea(i), 2, BigInt(m.u16(cpu + cpuState.fcw.offset)));
+      return true;
+    case X.fldcw:
+      checkX87(c);
+      m.setU16(cpu + cpuState.fcw.offset, Number(c.read(c.ea(i), 2)) | 0x40);
+      summarise(c);
+      return true;
+    case X.fnstsw:
+      checkX87(c);
+      if (d.kind === OPK.mem) c.write(c.ea(i), 2, BigInt(m.u16(cpu + cpuState.fsw.offset)));
+      else c.setGpr(0, 2, BigInt(m.u16(cpu + cpuState.fsw.offset)));
+      return true;
+    case X.emms:
+      checkX87(c);
+      m.setU8(cpu + cpuState.ftw.offset, 0);
+      return true;
+    default:
+      return false;
+  }
+}
+
+export function mxcsr(c: Core, i: Insn, store: boolean): void {
+  checkSse(c);
+  if (store) return c.write(c.ea(i), 4, BigInt(c.get32(cpuState.mxcsr)));
+  const v = Number(c.read(c.ea(i), 4));
+  if (v & ~MXCSR_MASK) c.gp();
+  c.set32(cpuState.mxcsr, v);
+}
+
+/** Puts the 512-byte FXSAVE image in `buf`. @spec SDM 1 10.5.1 */
+function fxImage(c: Core, wide: boolean): void {
+  const { m, cpu, buf } = c;
+  for (let k = 0; k < 512; k += 4) buf.setUint32(k, 0, true);
+  buf.setUint16(0, m.u16(cpu + cpuState.fcw.offset), true);
+  buf.setUint16(2, m.u16(cpu + cpuState.fsw.offset), true);
+  buf.setUint8(4, m.u8(cpu + cpuState.ftw.offset));
+  buf.setUint16(6, m.u16(cpu + cpuState.fop.offset), true);
+  buf.setBigUint64(8, wide ? c.get(cpuState.fip) : c.get(cpuState.fip) & 0xffff_ffffn, true);
+  buf.setBigUint64(16, wide ? c.get(cpuState.fdp) : c.get(cpuState.fdp) & 0xffff_ffffn, true);
+  buf.setUint32(24, c.get32(cpuState.mxcsr), true);
+  buf.setUint32(28, MXCSR_MASK, true);
+  const top = (m.u16(cpu + cpuState.fsw.offset) >>> 11) & 7;
+  for (let r = 0; r < 8; r++) {
+    const at = cpuState.fpr.addr(cpu) + 16 * ((top + r) & 7);
+    for (let k = 0; k < 10; k++) buf.setUint8(32 + 16 * r + k, m.u8(at + k));
+  }
+  const xmms = c.code64 ? 16 : 8;
+  for (let k = 0; k < xmms * 16; k += 4) buf.setUint32(160 + k, m.u32(cpuState.xmm.addr(cpu) + k), true);
+}
+
+export function fxsave(c: Core, i: Insn): void {
+  checkX87(c);
+  const at = c.ea(i);
+  if ((at >>> 0) & 15) c.gp();
+  c.probeWrite(at, 512);
+  fxImage(c, i.opSize === 8);
+  c.store(at, 512);
+}
+
+export function fxrstor(c: Core, i: Insn): void {
+  checkX87(c);
+  const at = c.ea(i);
+  if ((at >>> 0) & 15) c.gp();
+  c.load(at, 512);
+  const { m, cpu, buf } = c;
+  if (buf.getUint32(24, true) & ~MXCSR_MASK) c.gp();
+  m.setU16(cpu + cpuState.fcw.offset, buf.getUint16(0, true) | 0x40);
+  m.setU16(cpu + cpuState.fsw.offset, buf.getUint16(2, true));
+  m.setU8(cpu + cpuState.ftw.offset, buf.getUint8(4));
+  m.setU16(cpu + cpuState.fop.offset, buf.getUint16(6, true) & 0x7ff);
+  c.set(cpuState.fip, buf.getBigUint64(8, true));
+  c.set(cpuState.fdp, buf.getBigUint64(16, true));
+  c.set32(cpuState.mxcsr, buf.getUint32(24, true));
+  const top = (m.u16(cpu + cpuState.fsw.offset) >>> 11) & 7;
+  for (let r = 0; r < 8; r++) {
+    const to = cpuState.fpr.addr(cpu) + 16 * ((top + r) & 7);
+    for (let k = 0; k < 10; k++) m.setU8(to + k, buf.getUint8(32 + 16 * r + k));
+  }
+  const xmms = c.code64 ? 16 : 8;
+  for (let k = 0; k < xmms * 16; k += 4) m.setU32(cpuState.xmm.addr(cpu) + k, buf.getUint32(160 + k, true));
+  summarise(c);
+}

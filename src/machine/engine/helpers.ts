@@ -1,0 +1,248 @@
+/** Which helper runs which instruction. */
+import type { Insn } from '../../x86/insn.ts';
+import { OP as X } from '../../x86/ops.ts';
+import { AC } from '../../x86/flags.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
+import { EXIT, type Exit } from '../platform.ts';
+import { bound, crc32, decimal, divide, enter, loopTaken, popAll, popOperand, pushAll, pushOperand, xlat } from './arith.ts';
+import { type Core, EXC } from './core.ts';
+import { deliver, iret } from './exceptions.ts';
+import { farJump, farReturn, syscall, sysenter, sysexit, sysret } from './far.ts';
+import { fxrstor, fxsave, mxcsr, x87Control } from './fpu.ts';
+import { stringOp } from './strings.ts';
+import * as sys from './system.ts';
+
+/** What a helper asks of the run loop. */
+export const NEXT = {
+  /** Done; go on behind the instruction. */
+  next: -1,
+  /** Done; rip is where it should be. */
+  jumped: -2,
+  /** Not through: the same instruction again. */
+  again: -3,
+  /** Interrupts became possible: one more instruction, then look. */
+  shadow: -4,
+  /** Not there yet. */
+  unimplemented: -5,
+} as const;
+export type Next = Exit | (typeof NEXT)[keyof typeof NEXT];
+
+export interface HelperContext extends sys.SystemHooks {
+  tsc(): bigint;
+  random(): bigint;
+}
+
+type Helper = (c: Core, i: Insn, h: HelperContext) => Next;
+const table: (Helper | undefined)[] = [];
+
+/** Registers helpers that go on behind the instruction. */
+function plain(names: readonly (keyof typeof X)[], run: (c: Core, i: Insn, h: HelperContext) => void): void {
+  for (const n of names)
+    table[X[n]] = (c, i, h) => {
+      run(c, i, h);
+      return NEXT.next;
+    };
+}
+function jumps(names: readonly (keyof typeof X)[], run: (c: Core, i: Insn, h: HelperContext) => void): void {
+  for (const n of names)
+    table[X[n]] = (c, i, h) => {
+      run(c, i, h);
+      return NEXT.jumped;
+    };
+}
+
+export function runHelper(c: Core, i: Insn, h: HelperContext): Next {
+  const helper = table[i.op];
+  return helper ? helper(c, i, h) : NEXT.unimplemented;
+}
+
+// --- control -------------------------------------------------------------------------------------------------------------
+
+jumps(['jmpf'], (c, i) => farJump(c, i, false));
+jumps(['callf'], (c, i) => farJump(c, i, true));
+jumps(['retf'], farReturn);
+jumps(['iret'], (c, i) => iret(c, i.opSize));
+jumps(['syscall'], syscall);
+jumps(['sysret'], (c, i) => sysret(c, i.opSize));
+jumps(['sysenter'], sysenter);
+jumps(['sysexit'], sysexit);
+jumps(['loop', 'loope', 'loopne', 'jrcxz'], (c, i) => {
+  let to = c.nextIp;
+  if (loopTaken(c, i)) to += i.imm;
+  c.setLin(cpuState.rip, c.code64 ? to : i.opSize === 2 ? to & 0xffff : to >>> 0);
+});
+/** CALL rel where the stack's width is not the operand's. */
+jumps(['call'], (c, i) => {
+  c.push(i.opSize, BigInt(c.nextIp));
+  const to = c.nextIp + i.imm;
+  c.setLin(cpuState.rip, i.opSize === 2 ? to & 0xffff : to >>> 0);
+});
+
+function softwareInterrupt(c: Core, vector: number): Next {
+  if (c.vm86 && vector !== 3 && (c.flags & 0x3000) !== 0x3000) c.gp();
+  return deliver(c, vector, -1, 'software', c.nextIp) ? NEXT.jumped : EXIT.tripleFault;
+}
+table[X.int] = (c, i) => softwareInterrupt(c, i.imm & 255);
+table[X.int3] = (c) => softwareInterrupt(c, EXC.BP);
+table[X.int1] = (c) => (deliver(c, EXC.DB, -1, 'trap', c.nextIp) ? NEXT.jumped : EXIT.tripleFault);
+table[X.into] = (c) => (c.flags & 0x800 ? softwareInterrupt(c, EXC.OF) : NEXT.next);
+plain(['bound'], bound);
+for (const n of ['ud0', 'ud1', 'ud2', 'invalid'] as const) table[X[n]] = (c) => c.ud();
+
+// --- integer -------------------------------------------------------------------------------------------------------------
+
+plain(['div'], (c, i) => divide(c, i, false));
+plain(['idiv'], (c, i) => divide(c, i, true));
+plain(['daa', 'das', 'aaa', 'aas', 'aam', 'aad'], decimal);
+plain(['push'], pushOperand);
+plain(['pushf'], sys.pushf);
+plain(['pusha'], pushAll);
+plain(['popa'], popAll);
+plain(['enter'], enter);
+plain(['crc32'], crc32);
+/** Comes here only misaligned. */
+plain(['cmpxchg16b'], (c) => c.gp());
+plain(['xlat'], xlat);
+plain(['salc'], (c) => c.setGpr(0, 1, c.flags & 1 ? 255n : 0n));
+table[X.pop] = (c, i) => {
+  popOperand(c, i);
+  return i.operands[0].reg === SEG.ss && i.operands[0].kind === 5 ? NEXT.shadow : NEXT.next;
+};
+for (const n of ['movs', 'cmps', 'stos', 'lods', 'scas', 'ins', 'outs'] as const)
+  table[X[n]] = (c, i) => (stringOp(c, i) ? NEXT.next : NEXT.again);
+plain(['movbe'], (c, i) => {
+  const [d, s] = i.operands;
+  const z = i.opSize;
+  let v = c.operand(i, s, z);
+  let r = 0n;
+  for (let k = 0; k < z; k++, v >>= 8n) r = (r << 8n) | (v & 255n);
+  c.setOperand(i, d, z, r);
+});
+plain(['movnti'], (c, i) => c.setOperand(i, i.operands[0], i.opSize, c.operand(i, i.operands[1], i.opSize)));
+plain(['lfence', 'mfence', 'sfence', 'clflush', 'clflushopt', 'clwb', 'nop', 'prefetch', 'serialize'], () => {});
+plain(['rdrand', 'rdseed'], (c, i, h) => {
+  c.setGpr(i.operands[0].reg, i.opSize, BigInt.asUintN(8 * i.opSize, h.random()));
+  c.setStatus(1);
+});
+
+// --- flags ---------------------------------------------------------------------------------------------------------------
+
+table[X.cli] = (c) => {
+  sys.setInterruptFlag(c, false);
+  return NEXT.next;
+};
+table[X.sti] = (c) => (sys.setInterruptFlag(c, true) ? NEXT.shadow : NEXT.next);
+plain(['popf'], sys.popf);
+plain(['clac', 'stac'], (c, i) => {
+  if (c.cpl !== 0) c.ud();
+  const rest = c.get32(cpuState.flagsRest);
+  c.set32(cpuState.flagsRest, i.op === X.stac ? rest | AC : rest & ~AC);
+});
+
+// --- system --------------------------------------------------------------------------------------------------------------
+
+table[X.hlt] = (c) => {
+  c.requireCpl0();
+  return EXIT.hlt;
+};
+table[X.pause] = () => EXIT.pause;
+table[X.vmcall] = () => EXIT.hypercall;
+table[X.vmmcall] = () => EXIT.hypercall;
+plain(['cpuid'], (c) => {
+  c.platform.cpuid(c.cpu, c.gpr32(0), c.gpr32(1), c.out4);
+  [0, 3, 1, 2].forEach((r, k) => {
+    c.setGpr32(r, c.out4[k]!);
+  });
+});
+function readTsc(c: Core, h: HelperContext): void {
+  if (c.get32(cpuState.cr4) & 4 && c.cpl !== 0) c.gp();
+  const t = h.tsc();
+  c.setGpr32(0, Number(t & 0xffff_ffffn));
+  c.setGpr32(2, Number((t >> 32n) & 0xffff_ffffn));
+}
+plain(['rdtsc'], (c, _i, h) => readTsc(c, h));
+plain(['rdtscp'], (c, _i, h) => {
+  readTsc(c, h);
+  c.setGpr32(1, c.get32(cpuState.tscAux));
+});
+plain(['rdpid'], (c, i) => c.setGpr(i.operands[0].reg, 8, BigInt(c.get32(cpuState.tscAux))));
+plain(['rdpmc'], (c) => c.gp());
+plain(['rdmsr'], (c, _i, h) => sys.rdmsr(c, () => h.tsc()));
+plain(['wrmsr'], (c, _i, h) => sys.wrmsr(c, h, () => h.tsc()));
+plain(['in'], (c, i) => sys.inOut(c, i, false));
+plain(['out'], (c, i) => sys.inOut(c, i, true));
+plain(['lgdt'], (c, i) => sys.loadTable(c, i, false));
+plain(['lidt'], (c, i) => sys.loadTable(c, i, true));
+plain(['sgdt'], (c, i) => sys.storeTable(c, i, false));
+plain(['sidt'], (c, i) => sys.storeTable(c, i, true));
+plain(['lldt'], (c, i) => sys.loadSystemSegment(c, i, SEG.ldtr));
+plain(['ltr'], (c, i) => sys.loadSystemSegment(c, i, SEG.tr));
+plain(['sldt'], (c, i) => sys.storeSystemSegment(c, i, SEG.ldtr));
+plain(['str'], (c, i) => sys.storeSystemSegment(c, i, SEG.tr));
+plain(['lar'], (c, i) => sys.inspectSelector(c, i, 'lar'));
+plain(['lsl'], (c, i) => sys.inspectSelector(c, i, 'lsl'));
+plain(['verr'], (c, i) => sys.inspectSelector(c, i, 'verr'));
+plain(['verw'], (c, i) => sys.inspectSelector(c, i, 'verw'));
+table[X.mov_sreg] = (c, i) => {
+  sys.movSreg(c, i);
+  return i.operands[0].kind === 5 && i.operands[0].reg === SEG.ss ? NEXT.shadow : NEXT.next;
+};
+for (const [n, s] of [
+  ['les', SEG.es],
+  ['lds', SEG.ds],
+  ['lss', SEG.ss],
+  ['lfs', SEG.fs],
+  ['lgs', SEG.gs],
+] as const)
+  plain([n], (c, i) => sys.loadFar(c, i, s));
+plain(['mov_cr'], (c, i, h) => sys.movCr(c, h, i));
+plain(['mov_dr'], sys.movDr);
+plain(['lmsw'], (c, i, h) => sys.lmsw(c, h, i));
+plain(['smsw'], (c, i) => {
+  const d = i.operands[0];
+  c.setOperand(i, d, d.kind === 2 ? 2 : i.opSize, c.get(cpuState.cr0));
+});
+plain(['clts'], (c, _i, h) => {
+  c.requireCpl0();
+  c.set32(cpuState.cr0, c.get32(cpuState.cr0) & ~8);
+  h.flush();
+});
+plain(['invlpg'], (c, i, h) => {
+  c.requireCpl0();
+  const base = BigInt(c.lin({ offset: 256 + 8 * c.effectiveSeg(i.seg) }));
+  const at = c.offsetOf(i) + base;
+  h.invalidate(c.code64 ? Number(BigInt.asIntN(64, at)) : Number(BigInt.asUintN(32, at)));
+});
+plain(['invd', 'wbinvd'], (c) => c.requireCpl0());
+plain(['swapgs'], (c) => {
+  if (!c.code64) c.ud();
+  c.requireCpl0();
+  const gs = BigInt.asUintN(64, BigInt(c.segBase(SEG.gs)));
+  sys.setSegBase(c, SEG.gs, c.get(cpuState.kernelGsBase));
+  c.set(cpuState.kernelGsBase, gs);
+});
+for (const [n, s, write] of [
+  ['rdfsbase', SEG.fs, false],
+  ['rdgsbase', SEG.gs, false],
+  ['wrfsbase', SEG.fs, true],
+  ['wrgsbase', SEG.gs, true],
+] as const)
+  plain([n], (c, i) => {
+    if (!c.code64 || (c.get32(cpuState.cr4) & 0x1_0000) === 0) c.ud();
+    const r = i.operands[0].reg;
+    if (!write) return c.setGpr(r, i.opSize, BigInt.asUintN(64, BigInt(c.segBase(s))));
+    const v = BigInt.asUintN(8 * i.opSize, c.gpr(r));
+    if (BigInt.asUintN(64, BigInt.asIntN(48, v)) !== v) c.gp();
+    sys.setSegBase(c, s, v);
+  });
+
+// --- x87 and SSE state -------------------------------------------------------------------------------------------------------
+
+for (const n of ['fninit', 'fnclex', 'fwait', 'fnop', 'fnstcw', 'fldcw', 'fnstsw', 'emms'] as const)
+  plain([n], (c, i) => {
+    x87Control(c, i);
+  });
+plain(['fxsave'], fxsave);
+plain(['fxrstor'], fxrstor);
+plain(['ldmxcsr'], (c, i) => mxcsr(c, i, false));
+plain(['stmxcsr'], (c, i) => mxcsr(c, i, true));

@@ -1,0 +1,86 @@
+/** String instructions element by element: whatever the interpreter's bulk forms leave. @spec SDM 2 REP */
+import type { Insn } from '../../x86/insn.ts';
+import { OP as X } from '../../x86/ops.ts';
+import { DF, ZF } from '../../x86/flags.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
+import type { Core } from './core.ts';
+import { flagsOfSub } from './flags.ts';
+import { checkPort } from './system.ts';
+
+const RCX = 1;
+const RSI = 6;
+const RDI = 7;
+/** Elements before a long REP lets others in; the instruction then runs again from where it stopped. */
+const CHUNK = 4096;
+
+/** True when the instruction is through; false: it wants to be run again at the same rip. */
+export function stringOp(c: Core, i: Insn): boolean {
+  const rep = i.rep !== 0;
+  const countSize = i.addrSize;
+  for (let n = 0; ; n++) {
+    if (rep && BigInt.asUintN(8 * countSize, c.gpr(RCX)) === 0n) return true;
+    if (n === CHUNK) return false;
+    element(c, i);
+    if (!rep) return true;
+    c.setGpr(RCX, countSize, c.gpr(RCX) - 1n);
+    if (i.op === X.cmps || i.op === X.scas) {
+      const equal = (c.flags & ZF) !== 0;
+      if (equal !== (i.rep === 0xf3)) return true;
+    }
+  }
+}
+
+function address(c: Core, i: Insn, r: number, s: number): number {
+  const base = BigInt(c.lin({ offset: cpuState.segBase.offset + 8 * c.effectiveSeg(s) }));
+  return c.linearOf(BigInt.asUintN(8 * i.addrSize, c.gpr(r)) + base, s);
+}
+function step(c: Core, i: Insn, r: number): void {
+  const by = c.get32(cpuState.flagsRest) & DF ? -i.opSize : i.opSize;
+  c.setGpr(r, i.addrSize, c.gpr(r) + BigInt(by));
+}
+
+function element(c: Core, i: Insn): void {
+  const z = i.opSize;
+  switch (i.op) {
+    case X.movs: {
+      const v = c.read(address(c, i, RSI, i.seg), z);
+      c.write(address(c, i, RDI, SEG.es), z, v);
+      step(c, i, RSI);
+      return step(c, i, RDI);
+    }
+    case X.stos:
+      c.write(address(c, i, RDI, SEG.es), z, c.gpr(0));
+      return step(c, i, RDI);
+    case X.lods:
+      c.setGpr(0, z, c.read(address(c, i, RSI, i.seg), z));
+      return step(c, i, RSI);
+    case X.scas:
+      flagsOfSub(c, z, c.gpr(0), c.read(address(c, i, RDI, SEG.es), z));
+      return step(c, i, RDI);
+    case X.cmps: {
+      const a = c.read(address(c, i, RSI, i.seg), z);
+      flagsOfSub(c, z, a, c.read(address(c, i, RDI, SEG.es), z));
+      step(c, i, RSI);
+      return step(c, i, RDI);
+    }
+    case X.ins:
+      return input(c, i);
+    default:
+      return output(c, i);
+  }
+}
+
+function input(c: Core, i: Insn): void {
+  const port = c.gpr32(2) & 0xffff;
+  checkPort(c, port, i.opSize);
+  const to = address(c, i, RDI, SEG.es);
+  c.probeWrite(to, i.opSize);
+  c.write(to, i.opSize, BigInt(c.platform.ioRead(c.cpu, port, i.opSize) >>> 0));
+  step(c, i, RDI);
+}
+function output(c: Core, i: Insn): void {
+  const port = c.gpr32(2) & 0xffff;
+  checkPort(c, port, i.opSize);
+  c.platform.ioWrite(c.cpu, port, i.opSize, Number(c.read(address(c, i, RSI, i.seg), i.opSize)));
+  step(c, i, RSI);
+}

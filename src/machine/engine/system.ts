@@ -1,0 +1,358 @@
+/** System instructions: control registers, descriptor tables, MSRs, ports, and their like. @spec SDM 2, APM 3 */
+import { type Insn, OPK } from '../../x86/insn.ts';
+import { AC, IF, IOPL, VM } from '../../x86/flags.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
+import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA } from '../mmu.ts';
+import { ATTR_L, ATTR_P, type Core, EXC } from './core.ts';
+import { ioplAllows } from './far.ts';
+import { descAttr, descDpl, descLimit, isConforming, loadSegment, modeChanged, readDescriptor, systemBase } from './segments.ts';
+
+const EFER_LME = 0x100;
+const CR0_WRITABLE = 0xe005_003f;
+const CR0_ET = 0x10;
+const CR0_NW = 0x2000_0000;
+const CR0_CD = 0x4000_0000;
+
+export interface SystemHooks {
+  /** The page tables or what they mean changed: forget translations. */
+  flush(): void;
+  invalidate(linear: number): void;
+  /** CR4 bits the CPU offers. */
+  cr4Allowed: number;
+}
+
+// --- control and debug registers ----------------------------------------------------------------------------------------
+
+export function movCr(c: Core, hooks: SystemHooks, i: Insn): void {
+  c.requireCpl0();
+  const [d, s] = i.operands;
+  const size = c.code64 ? 8 : 4;
+  if (d.kind === OPK.cr) writeCr(c, hooks, d.reg, BigInt.asUintN(size * 8, c.gpr(s.reg)));
+  else c.setGpr(d.reg, size, readCr(c, s.reg));
+}
+
+function readCr(c: Core, r: number): bigint {
+  if (r === 0) return c.get(cpuState.cr0);
+  if (r === 2) return c.get(cpuState.cr2);
+  if (r === 3) return c.get(cpuState.cr3);
+  if (r === 4) return c.get(cpuState.cr4);
+  return BigInt(c.platform.readCr8(c.cpu));
+}
+
+export function writeCr(c: Core, hooks: SystemHooks, r: number, v: bigint): void {
+  if (r === 0) return writeCr0(c, hooks, v);
+  if (r === 2) return c.set(cpuState.cr2, v);
+  if (r === 3) {
+    if (v >> 52n) c.gp();
+    c.set(cpuState.cr3, v);
+    return hooks.flush();
+  }
+  if (r === 4) {
+    if (v & ~BigInt(hooks.cr4Allowed)) c.gp();
+    if (c.longMode && (Number(v) & CR4_PAE) === 0) c.gp();
+    c.set(cpuState.cr4, v);
+    return hooks.flush();
+  }
+  if (v > 15n) c.gp();
+  c.platform.writeCr8(c.cpu, Number(v));
+}
+
+function writeCr0(c: Core, hooks: SystemHooks, v: bigint): void {
+  if (v >> 32n) c.gp();
+  const n = Number(v);
+  if (n & CR0_PG && !(n & CR0_PE)) c.gp();
+  if (n & CR0_NW && !(n & CR0_CD)) c.gp();
+  const old = c.get32(cpuState.cr0);
+  const next = ((n & CR0_WRITABLE) | CR0_ET) >>> 0;
+  const efer = c.get32(cpuState.efer);
+  if (next & CR0_PG && !(old & CR0_PG) && efer & EFER_LME) {
+    if (!(c.get32(cpuState.cr4) & CR4_PAE) || c.segAttr(SEG.cs) & ATTR_L) c.gp();
+    c.set32(cpuState.efer, efer | EFER_LMA);
+  }
+  if (!(next & CR0_PG) && old & CR0_PG) {
+    if (c.code64) c.gp();
+    c.set32(cpuState.efer, efer & ~EFER_LMA);
+  }
+  c.set(cpuState.cr0, BigInt(next));
+  if (!(old & CR0_PE) && next & CR0_PE) c.m.setU32(c.cpu + cpuState.cpl.offset, 0);
+  modeChanged(c);
+  if ((old ^ next) & (CR0_PG | CR0_PE | 0x1_0000)) hooks.flush();
+}
+
+export function lmsw(c: Core, hooks: SystemHooks, i: Insn): void {
+  c.requireCpl0();
+  const v = Number(c.operand(i, i.operands[0], 2)) & 15;
+  const old = c.get32(cpuState.cr0);
+  writeCr0(c, hooks, BigInt(((old & ~14) | v | (old & 1)) >>> 0));
+}
+
+export function movDr(c: Core, i: Insn): void {
+  const [d, s] = i.operands;
+  const which = d.kind === OPK.dr ? d.reg : s.reg;
+  if ((which === 4 || which === 5) && c.get32(cpuState.cr4) & 8) c.ud();
+  c.requireCpl0();
+  const r = which === 4 || which === 5 ? which + 2 : which;
+  const dr7 = Number(c.m.u64(cpuState.dr.addr(c.cpu, 7)));
+  if (dr7 & 0x2000) {
+    // general detect: DR7.GD makes the access itself a debug exception
+    c.m.setU64(cpuState.dr.addr(c.cpu, 7), BigInt(dr7 & ~0x2000));
+    c.m.setU64(cpuState.dr.addr(c.cpu, 6), c.m.u64(cpuState.dr.addr(c.cpu, 6)) | 0x2000n);
+    c.fault(EXC.DB);
+  }
+  if (d.kind !== OPK.dr) return c.setGpr(d.reg, c.code64 ? 8 : 4, c.m.u64(cpuState.dr.addr(c.cpu, r)));
+  let v = BigInt.asUintN(c.code64 ? 64 : 32, c.gpr(s.reg));
+  if (r >= 6 && v >> 32n) c.gp();
+  if (r === 6) v = (v & 0xe00fn) | 0xffff_0ff0n;
+  if (r === 7) v = (v & 0xffff_2fffn) | 0x400n;
+  c.m.setU64(cpuState.dr.addr(c.cpu, r), v);
+}
+
+// --- descriptor tables --------------------------------------------------------------------------------------------------
+
+export function loadTable(c: Core, i: Insn, idt: boolean): void {
+  c.requireCpl0();
+  const size = c.code64 ? 8 : 4;
+  c.load(c.ea(i), size + 2);
+  const limit = c.buf.getUint16(0, true);
+  let base = c.take(size, 2);
+  if (size === 4 && i.opSize === 2) base &= 0xff_ffffn;
+  if (size === 8) c.linearOf(base, SEG.ds);
+  c.set32(idt ? cpuState.idtLimit : cpuState.gdtLimit, limit);
+  c.set(idt ? cpuState.idtBase : cpuState.gdtBase, base);
+}
+
+export function storeTable(c: Core, i: Insn, idt: boolean): void {
+  const size = c.code64 ? 8 : 4;
+  c.put(2, BigInt(c.get32(idt ? cpuState.idtLimit : cpuState.gdtLimit)));
+  c.put(size, c.get(idt ? cpuState.idtBase : cpuState.gdtBase), 2);
+  c.store(c.ea(i), size + 2);
+}
+
+/** LLDT and LTR. */
+export function loadSystemSegment(c: Core, i: Insn, s: number): void {
+  if (!c.protectedMode || c.vm86) c.ud();
+  c.requireCpl0();
+  const sel = Number(c.operand(i, i.operands[0], 2));
+  const isTr = s === SEG.tr;
+  if ((sel & 0xfffc) === 0) {
+    if (isTr) c.gp(0);
+    return c.setSeg(s, sel, 0, 0, 0);
+  }
+  if (sel & 4) c.gp(sel & 0xfffc);
+  const x = { ...readDescriptor(c, sel) };
+  const attr = descAttr(x);
+  const type = attr & 0x1f;
+  const ok = isTr ? type === 9 || (type === 1 && !c.longMode) : type === 2;
+  if (!ok) c.gp(sel & 0xfffc);
+  if (!(attr & ATTR_P)) c.fault(EXC.NP, sel & 0xfffc);
+  const base = systemBase(c, x);
+  if (isTr) c.write(x.at + 4, 4, BigInt((x.hi | 0x200) >>> 0), false);
+  c.setSeg(s, sel, isTr ? attr | 2 : attr, descLimit(x), base);
+}
+
+export function storeSystemSegment(c: Core, i: Insn, s: number): void {
+  if (!c.protectedMode || c.vm86) c.ud();
+  const d = i.operands[0];
+  c.setOperand(i, d, d.kind === OPK.mem ? 2 : i.opSize, BigInt(c.segSel(s)));
+}
+
+export function movSreg(c: Core, i: Insn): void {
+  const [d, s] = i.operands;
+  if (d.kind === OPK.sreg) {
+    if (d.reg === SEG.cs) c.ud();
+    loadSegment(c, d.reg, Number(c.operand(i, s, 2)));
+  } else c.setOperand(i, d, d.kind === OPK.mem ? 2 : i.opSize, BigInt(c.segSel(s.reg)));
+}
+
+/** LDS, LES, LFS, LGS, LSS. */
+export function loadFar(c: Core, i: Insn, s: number): void {
+  const z = i.opSize;
+  c.load(c.ea(i), z + 2);
+  const v = c.take(z);
+  const sel = c.buf.getUint16(z, true);
+  loadSegment(c, s, sel);
+  c.setGpr(i.operands[0].reg, z, v);
+}
+
+/** LAR, LSL, VERR, VERW: `what` succeeds or leaves ZF clear. */
+export function inspectSelector(c: Core, i: Insn, what: 'lar' | 'lsl' | 'verr' | 'verw'): void {
+  if (!c.protectedMode || c.vm86) c.ud();
+  const two = what === 'lar' || what === 'lsl';
+  const sel = Number(c.operand(i, two ? i.operands[1] : i.operands[0], 2));
+  const v = selectorInfo(c, sel, what);
+  const flags = c.flags & ~0x40;
+  if (v >= 0 && two) c.setGpr(i.operands[0].reg, i.opSize, BigInt(v));
+  c.setStatus(v >= 0 ? flags | 0x40 : flags);
+}
+
+function selectorInfo(c: Core, sel: number, what: string): number {
+  if ((sel & 0xfffc) === 0) return -1;
+  const limit = sel & 4 ? (c.segAttr(SEG.ldtr) & ATTR_P ? c.m.u32(c.seg(SEG.ldtr) + 4) : -1) : c.get32(cpuState.gdtLimit);
+  if ((sel & 0xfff8) + 7 > limit) return -1;
+  const x = readDescriptor(c, sel);
+  const attr = descAttr(x);
+  const code = (attr & 0x18) === 0x18;
+  const reachable = isConforming(attr) || (descDpl(x) >= c.cpl && descDpl(x) >= (sel & 3));
+  if (!reachable) return -1;
+  if (!(attr & 0x10)) {
+    if (what === 'verr' || what === 'verw') return -1;
+    const allowed = c.longMode ? [2, 9, 11, 12] : [1, 2, 3, 4, 5, 9, 11, 12];
+    const type = attr & 15;
+    if (!allowed.includes(type) || (what === 'lsl' && [4, 5, 12].includes(type))) return -1;
+  } else if (what === 'verr' && code && !(attr & 2)) return -1;
+  else if (what === 'verw' && (code || !(attr & 2))) return -1;
+  return what === 'lar' ? (x.hi & 0xff_ff00) >>> 0 : what === 'lsl' ? descLimit(x) : 0;
+}
+
+// --- ports --------------------------------------------------------------------------------------------------------------
+
+/** I/O permission: IOPL, or the TSS's bitmap. */
+export function checkPort(c: Core, port: number, size: number): void {
+  if (!c.protectedMode || (!c.vm86 && ioplAllows(c))) return;
+  const limit = c.m.u32(c.seg(SEG.tr) + 4);
+  if (!(c.segAttr(SEG.tr) & 8) || limit < 103) c.gp();
+  c.load(c.segBase(SEG.tr) + 102, 2, false);
+  const at = c.buf.getUint16(0, true) + (port >> 3);
+  if (at + 1 > limit) c.gp();
+  c.load(c.segBase(SEG.tr) + at, 2, false);
+  if ((c.buf.getUint16(0, true) >>> (port & 7)) & ((1 << size) - 1)) c.gp();
+}
+
+export function inOut(c: Core, i: Insn, out: boolean): void {
+  const size = i.opSize > 4 ? 4 : i.opSize;
+  const o = out ? i.operands[0] : i.operands[1];
+  const port = o.kind === OPK.imm ? i.imm & 0xff : c.gpr32(2) & 0xffff;
+  checkPort(c, port, size);
+  if (out) {
+    const v = c.gpr32(0);
+    c.platform.ioWrite(c.cpu, port, size, size === 4 ? v : v & ((1 << (8 * size)) - 1));
+  } else c.setGpr(0, size, BigInt(c.platform.ioRead(c.cpu, port, size) >>> 0));
+}
+
+// --- MSRs ---------------------------------------------------------------------------------------------------------------
+
+type MsrField = { offset: number };
+/** MSRs that are the CPU's own state. Canonical: holds a linear address. */
+const MSRS = new Map<number, { field: MsrField; canonical: boolean }>([
+  [0xc000_0081, { field: cpuState.star, canonical: false }],
+  [0xc000_0082, { field: cpuState.lstar, canonical: true }],
+  [0xc000_0083, { field: cpuState.cstar, canonical: true }],
+  [0xc000_0084, { field: cpuState.sfmask, canonical: false }],
+  [0xc000_0102, { field: cpuState.kernelGsBase, canonical: true }],
+  [0xc000_0103, { field: cpuState.tscAux, canonical: false }],
+  [0x174, { field: cpuState.sysenterCs, canonical: false }],
+  [0x175, { field: cpuState.sysenterEsp, canonical: true }],
+  [0x176, { field: cpuState.sysenterEip, canonical: true }],
+]);
+const MSR_EFER = 0xc000_0080;
+const MSR_FS_BASE = 0xc000_0100;
+const MSR_GS_BASE = 0xc000_0101;
+const MSR_PAT = 0x277;
+const MSR_TSC = 0x10;
+const MSR_TSC_ADJUST = 0x3b;
+/** SCE, LME, LMA, NXE. */
+const EFER_KNOWN = 0xd01;
+
+export function rdmsr(c: Core, tsc: () => bigint): void {
+  c.requireCpl0();
+  const index = c.gpr32(1);
+  const v = readMsr(c, index, tsc);
+  c.setGpr32(0, Number(v & 0xffff_ffffn));
+  c.setGpr32(2, Number(v >> 32n));
+}
+
+function readMsr(c: Core, index: number, tsc: () => bigint): bigint {
+  const own = MSRS.get(index);
+  if (own) return c.get(own.field);
+  switch (index) {
+    case MSR_EFER:
+      return c.get(cpuState.efer);
+    case MSR_FS_BASE:
+      return BigInt.asUintN(64, BigInt(c.segBase(SEG.fs)));
+    case MSR_GS_BASE:
+      return BigInt.asUintN(64, BigInt(c.segBase(SEG.gs)));
+    case MSR_PAT:
+      return c.get(cpuState.pat);
+    case MSR_TSC:
+      return tsc();
+    case MSR_TSC_ADJUST:
+      return c.get(cpuState.tscOffset);
+  }
+  if (!c.platform.rdmsr(c.cpu, index, c.out4)) c.gp();
+  return (BigInt(c.out4[1]!) << 32n) | BigInt(c.out4[0]!);
+}
+
+const canonical = (v: bigint): boolean => BigInt.asUintN(64, BigInt.asIntN(48, v)) === v;
+
+export function wrmsr(c: Core, hooks: SystemHooks, tsc: () => bigint): void {
+  c.requireCpl0();
+  const index = c.gpr32(1);
+  const lo = c.gpr32(0);
+  const hi = c.gpr32(2);
+  const v = (BigInt(hi) << 32n) | BigInt(lo);
+  const own = MSRS.get(index);
+  if (own) {
+    if (own.canonical && !canonical(v)) c.gp();
+    if (index === 0xc000_0103 && hi) c.gp();
+    return c.set(own.field, index === 0xc000_0084 ? v & 0xffff_ffffn : v);
+  }
+  switch (index) {
+    case MSR_EFER:
+      return writeEfer(c, hooks, v);
+    case MSR_FS_BASE:
+    case MSR_GS_BASE:
+      if (!canonical(v)) c.gp();
+      return setSegBase(c, index === MSR_FS_BASE ? SEG.fs : SEG.gs, v);
+    case MSR_PAT:
+      for (let k = 0n; k < 64n; k += 8n) if (![0n, 1n, 4n, 5n, 6n, 7n].includes((v >> k) & 0xffn)) c.gp();
+      return c.set(cpuState.pat, v);
+    case MSR_TSC:
+      return c.set(cpuState.tscOffset, c.get(cpuState.tscOffset) + v - tsc());
+    case MSR_TSC_ADJUST:
+      return c.set(cpuState.tscOffset, v);
+  }
+  if (!c.platform.wrmsr(c.cpu, index, lo, hi)) c.gp();
+}
+
+function writeEfer(c: Core, hooks: SystemHooks, v: bigint): void {
+  const old = c.get32(cpuState.efer);
+  if (v & ~BigInt(EFER_KNOWN)) c.gp();
+  const next = Number(v);
+  if (c.get32(cpuState.cr0) & CR0_PG && (old ^ next) & EFER_LME) c.gp();
+  c.set(cpuState.efer, BigInt((next & ~EFER_LMA) | (old & EFER_LMA)));
+  hooks.flush();
+}
+
+export function setSegBase(c: Core, s: number, v: bigint): void {
+  c.m.setU64(c.seg(s) + 8, v);
+  c.effectiveBase(s);
+}
+
+// --- flags ---------------------------------------------------------------------------------------------------------------
+
+/** CLI and STI where the plain form does not do. Answers true when interrupts became possible. */
+export function setInterruptFlag(c: Core, on: boolean): boolean {
+  const rest = c.get32(cpuState.flagsRest);
+  if (c.protectedMode && !ioplAllows(c)) c.gp();
+  c.set32(cpuState.flagsRest, on ? rest | IF : rest & ~IF);
+  return on && !(rest & IF);
+}
+
+export function pushf(c: Core, i: Insn): void {
+  if (c.vm86 && (c.flags & IOPL) !== IOPL) c.gp();
+  c.push(i.opSize, BigInt(c.flags & 0xfc_ffff));
+}
+
+export function popf(c: Core, i: Insn): void {
+  const old = c.flags;
+  if (c.vm86 && (old & IOPL) !== IOPL) c.gp();
+  const z = i.opSize;
+  const v = Number(c.read(c.stackAt(0), z) & 0xffff_ffffn);
+  let mask = 0x24_4dd5 | AC;
+  if (c.cpl === 0 || !c.protectedMode) mask |= IOPL | IF;
+  else if (c.cpl <= (old & IOPL) >>> 12) mask |= IF;
+  if (z === 2) mask &= 0xffff;
+  c.addSp(z);
+  c.flags = (((old & ~mask) | (v & mask)) & ~0x1_0000) | (old & VM);
+}
+

@@ -1,0 +1,69 @@
+/**
+ * Pre-decoded records: what the interpreter executes. 48 bytes each, in machine memory, one after the other in the order
+ * of a straight run of code; an instruction is one record, or several (load, operate, store) where no handler does it all.
+ */
+export const REC = {
+  /** u16: index into the handler table. */
+  handler: 0,
+  /** u16: instructions from the start of the decoded run to this one, inclusive. */
+  n: 2,
+  /** u16: where the instruction starts in its page. */
+  off: 4,
+  /** u16: where the next one starts; 4096 or more at the end of the page. */
+  next: 6,
+  /** u16: byte offset of a register operand from the start of cpuState (from `xmm` for vectors). */
+  r1: 8,
+  r2: 10,
+  /** u16: likewise, of the address's base and index; `zero` where there is none, `ripBase` for RIP-relative. */
+  base: 12,
+  index: 14,
+  /** s32 */
+  disp: 16,
+  /** u8: log2 of the index's scale. */
+  scale: 20,
+  /** u8: byte offset of the segment base in `segBase`. */
+  seg: 21,
+  /** u8: 1 if the address is in the stack segment, for the fault a bad one raises. */
+  stack: 22,
+  /** i64: immediate, or the displacement of a branch. */
+  imm: 24,
+  /** i64: what the effective address (or a branch target) is masked with. */
+  mask: 32,
+  /** u32: machine address of the page table's slot for a branch target in this page (0: no such slot), or of a record. */
+  slot: 40,
+  /** u32: index of the decoded instruction, for helpers. */
+  insn: 44,
+  size: 48,
+} as const;
+
+/** The vCPU's block in machine memory: cpuState, then its TLBs. */
+export const TLB_ENTRIES = 4096;
+export const TLB_READ = 4096;
+export const TLB_WRITE = TLB_READ + TLB_ENTRIES * 16;
+export const EXEC_ENTRIES = 1024;
+export const TLB_EXEC = TLB_WRITE + TLB_ENTRIES * 16;
+export const CPU_BYTES = TLB_EXEC + EXEC_ENTRIES * 16;
+
+/** Low tag bits: 3:0 alignment (always 0 in a tag), 11:4 context. */
+export const TAG_VALID = 0x10;
+
+/** faultKind: what was attempted, and the size in bytes above. */
+export const KIND_READ = 1;
+export const KIND_WRITE = 2;
+export const KIND_RMW = 3;
+export const KIND_ATOMIC = 7;
+export const kindSize = (kind: number): number => kind >>> 8;
+
+/** Why the interpreter returned. */
+export const LEAVE = {
+  /** The block budget is used up; rip is at `exitRp`. */
+  fuel: 0,
+  /** No translation or no record for `rip`. */
+  fetch: 1,
+  /** A data access missed the TLB; the instruction at `exitRp` has not run. */
+  miss: 2,
+  /** The instruction at `exitRp` is for a helper. */
+  helper: 3,
+  /** A `stop` record: what was to be run alone has run; `exitRp` is the stop record. */
+  stop: 4,
+} as const;

@@ -1,0 +1,157 @@
+/**
+ * MOVS and STOS, with and without REP: as much as fits in the pages at hand in one memory.copy or memory.fill, then
+ * again from the same record. Forward only; the lowering gives other cases (DF is checked here) to the helper.
+ *
+ * The record: z in the immediate's low byte, bit 8 set for REP; `seg` of MOVS's source; `mask` of the address size.
+ */
+import { OP } from '../../wasm/opcodes.ts';
+import type { Var } from '../../x86/sem/sem.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
+import { type InterpEmitter, LOCAL } from './emitter.ts';
+import { KIND_READ, KIND_WRITE } from './record.ts';
+
+const RAX = 0;
+const RCX = 1;
+const RSI = 6;
+const RDI = 7;
+
+/** Elements to do now: min(count, what is left of the page) but at least 1; a straddling element leaves by the miss. */
+function chunk(e: InterpEmitter, left: Var, z: Var, addrs: readonly Var[]): Var {
+  let n = left;
+  for (const a of addrs) {
+    const room = e.let(e.divu(e.sub(e.c(4096), e.let(e.and(e.get(a), e.c(4095)))), e.get(z)));
+    const less = e.ltu(room, n);
+    n = e.let(e.select(room, n, less));
+  }
+  const none = e.eqz(n);
+  return e.let(e.select(e.let(e.c(1)), n, none));
+}
+
+interface Setup {
+  z: Var;
+  rep: Var;
+  left: Var;
+}
+
+function setup(e: InterpEmitter): Setup {
+  e.beginHandler(['none'], 8);
+  e.slowIf(e.ne(e.and(e.flagsRest(), e.c(0x400)), e.c(0)));
+  const z = e.let(e.and(e.imm(), e.c(15)));
+  const rep = e.let(e.shru(e.imm(), e.c(8)));
+  const count = e.let(e.and(e.reg(RCX, 8), e.let(e.maskField())));
+  const one = e.let(e.c(1));
+  const left = e.let(e.select(count, one, e.ne(e.get(rep), e.c(0))));
+  e.if(e.eqz(left), () => e.advance());
+  return { z, rep, left };
+}
+
+/** Linear address of a string operand into `ea`, and as a Var. */
+function address(e: InterpEmitter, reg: number, seg: () => void): Var {
+  e.and(e.reg(reg, 8), e.let(e.maskField()));
+  seg();
+  e.code.op(OP.i64_add);
+  return e.let({} as never);
+}
+
+/** Element size is only known at run time, the TLB's page-crossing check wants it as a constant: one per size. */
+function translateSized(e: InterpEmitter, ea: Var, z: Var, kind: number): void {
+  e.code.get(ea.slot);
+  e.code.set(LOCAL.ea);
+  for (const size of [1, 2, 4, 8] as const) {
+    e.if(e.eq(e.get(z), e.c(size)), () => e.translate(size, kind));
+  }
+}
+
+/** Registers move by n elements; with REP and more to do the record runs again. */
+function finish(e: InterpEmitter, s: Setup, n: Var, bytes: Var, regs: readonly number[]): void {
+  for (const r of regs) e.setAddressReg(r, e.add(e.reg(r, 8), bytes));
+  e.if(e.ne(e.get(s.rep), e.c(0)), () => {
+    e.setAddressReg(RCX, e.sub(e.reg(RCX, 8), n));
+    e.if(e.ne(e.get(s.left), e.get(n)), () => e.again());
+  });
+  e.advance();
+}
+
+const esBase = (e: InterpEmitter) => (): void => {
+  e.code.get(LOCAL.cpu);
+  e.code.mem(OP.i64_load, 3, cpuState.segBase.offset + 8 * SEG.es);
+};
+
+export function emitMovs(e: InterpEmitter): void {
+  const s = setup(e);
+  const src = address(e, RSI, () => e.segBaseField());
+  const dst = address(e, RDI, esBase(e));
+  const n = chunk(e, s.left, s.z, [src, dst]);
+  const bytes = e.let(e.mul(n, s.z));
+  translateSized(e, src, s.z, KIND_READ);
+  e.code.get(LOCAL.ha);
+  e.code.set(LOCAL.c32);
+  translateSized(e, dst, s.z, KIND_WRITE);
+  // a destination less than `bytes` above its source repeats a pattern: element by element in the helper
+  const gap = e.let(e.sub(dst, src));
+  const overlaps = e.let(e.bool(e.andBool(e.ltu(gap, bytes), e.ne(e.get(gap), e.c(0)))));
+  e.slowIf(e.andBool(e.ne(e.get(overlaps), e.c(0)), e.ne(e.get(n), e.c(1))));
+  e.code.get(LOCAL.ha);
+  e.code.get(LOCAL.c32);
+  e.code.get(bytes.slot);
+  e.code.op(OP.i32_wrap_i64);
+  e.code.memoryCopy();
+  finish(e, s, n, bytes, [RSI, RDI]);
+}
+
+export function emitStos(e: InterpEmitter): void {
+  const s = setup(e);
+  const dst = address(e, RDI, esBase(e));
+  const n = chunk(e, s.left, s.z, [dst]);
+  const bytes = e.let(e.mul(n, s.z));
+  translateSized(e, dst, s.z, KIND_WRITE);
+  const v = e.let(e.reg(RAX, 8));
+  const b = e.let(e.and(e.get(v), e.c(255)));
+  // the usual fill is of equal bytes; otherwise the first element is stored and the chunk copied upwards by doubling
+  const all = e.mul(e.get(b), e.big(0x0101_0101_0101_0101n));
+  const same = e.eqz(e.shl(e.xor(all, v), e.sub(e.c(64), e.shl(e.get(s.z), e.c(3)))));
+  e.if(
+    same,
+    () => {
+      e.code.get(LOCAL.ha);
+      e.code.get(b.slot);
+      e.code.op(OP.i32_wrap_i64);
+      e.code.get(bytes.slot);
+      e.code.op(OP.i32_wrap_i64);
+      e.code.memoryFill();
+    },
+    () => pattern(e, s, v, bytes),
+  );
+  finish(e, s, n, bytes, [RDI]);
+}
+
+function pattern(e: InterpEmitter, s: Setup, v: Var, bytes: Var): void {
+  const { code } = e;
+  for (const [size, store] of [
+    [2, OP.i64_store16],
+    [4, OP.i64_store32],
+    [8, OP.i64_store],
+  ] as const)
+    e.if(e.eq(e.get(s.z), e.c(size)), () => {
+      code.get(LOCAL.ha);
+      code.get(v.slot);
+      code.mem(store, 0, 0);
+    });
+  const done = e.let(e.get(s.z));
+  e.open('inner', OP.loop);
+  e.if(e.ltu(done, bytes), () => {
+    const rest = e.let(e.sub(bytes, done));
+    const m = e.let(e.select(done, rest, e.ltu(done, rest)));
+    code.get(LOCAL.ha);
+    code.get(done.slot);
+    code.op(OP.i32_wrap_i64);
+    code.op(OP.i32_add);
+    code.get(LOCAL.ha);
+    code.get(m.slot);
+    code.op(OP.i32_wrap_i64);
+    code.memoryCopy();
+    e.set(done, e.add(done, m));
+    code.br(1);
+  });
+  e.end();
+}

@@ -1,0 +1,117 @@
+/**
+ * The CPU that guests see, as CPUID reports it: an AMD processor with what the engines implement and nothing else.
+ * Features are listed by name so that an engine's author can see at a glance what is promised.
+ *
+ * @spec AMD64 APM vol. 3 appendix E
+ */
+export const CPU_VENDOR = 'AuthenticAMD';
+/** Family 0x17, model 1, stepping 2: extended family 8, base family 15. */
+export const CPU_SIGNATURE = 0x0080_0f12;
+export const CPU_BRAND = 'Domzero Virtual CPU';
+/** Physical and linear address widths. */
+export const CPU_MAX_PHYS_BITS = 40;
+export const CPU_LINEAR_BITS = 48;
+
+const bits = (...positions: number[]): number => positions.reduce((w, b) => w + 2 ** b, 0);
+
+/** Feature words, by leaf and register. Bits that depend on the vCPU (APIC, OSXSAVE, x2APIC mode) are added by who answers. */
+export const CpuFeatures = {
+  /** fpu de pse tsc msr pae cx8 apic sep mtrr pge mca cmov pat clflush mmx fxsr sse sse2 */
+  leaf1Edx: bits(0, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 16, 19, 23, 24, 25, 26),
+  /** cx16 x2apic popcnt tsc_deadline hypervisor */
+  leaf1Ecx: bits(13, 21, 23, 24, 31),
+  leaf7Ebx: 0,
+  leaf7Ecx: 0,
+  leaf7Edx: 0,
+  /** The same as leaf 1 where AMD repeats it, and syscall nx pdpe1gb rdtscp lm. */
+  ext1Edx: bits(0, 2, 3, 4, 5, 6, 8, 9, 12, 13, 14, 15, 16, 23, 24) + bits(11, 20, 26, 27, 29),
+  /** lahf_lm */
+  ext1Ecx: bits(0),
+  /** Invariant TSC. */
+  ext7Edx: bits(8),
+} as const;
+
+export const MAX_LEAF = 0xd;
+export const MAX_EXT_LEAF = 0x8000_0008;
+
+const text = (s: string, at: number): number => {
+  let v = 0;
+  for (let i = 3; i >= 0; i--) v = v * 256 + (at + i < s.length ? s.charCodeAt(at + i) : 0);
+  return v;
+};
+
+/** Xen's featureset words, in the order of cpufeatureset.h: 1d 1c e1d e1c Da1 7b0 7c0 e7d e8b 7d0. */
+export function featureWords(): number[] {
+  const f = CpuFeatures;
+  return [f.leaf1Edx, f.leaf1Ecx, f.ext1Edx, f.ext1Ecx, 0, f.leaf7Ebx, f.leaf7Ecx, f.ext7Edx, 0, f.leaf7Edx];
+}
+
+/** What of a leaf is the same for every vCPU. Topology and APIC ids are left 0. */
+export function baseCpuid(leaf: number, subleaf: number, out: Uint32Array): void {
+  out.fill(0);
+  if (leaf >= 0x8000_0000) extended(leaf, out);
+  else basic(leaf, subleaf, out);
+}
+
+function basic(leaf: number, subleaf: number, out: Uint32Array): void {
+  const f = CpuFeatures;
+  switch (leaf) {
+    case 0:
+      out[0] = MAX_LEAF;
+      out[1] = text(CPU_VENDOR, 0);
+      out[3] = text(CPU_VENDOR, 4);
+      out[2] = text(CPU_VENDOR, 8);
+      return;
+    case 1:
+      out[0] = CPU_SIGNATURE;
+      out[1] = 8 << 8; // CLFLUSH line of 64 bytes
+      out[2] = f.leaf1Ecx;
+      out[3] = f.leaf1Edx;
+      return;
+    case 7:
+      if (subleaf !== 0) return;
+      out[1] = f.leaf7Ebx;
+      out[2] = f.leaf7Ecx;
+      out[3] = f.leaf7Edx;
+      return;
+  }
+}
+
+function extended(leaf: number, out: Uint32Array): void {
+  const f = CpuFeatures;
+  switch (leaf) {
+    case 0x8000_0000:
+      out[0] = MAX_EXT_LEAF;
+      out[1] = text(CPU_VENDOR, 0);
+      out[3] = text(CPU_VENDOR, 4);
+      out[2] = text(CPU_VENDOR, 8);
+      return;
+    case 0x8000_0001:
+      out[0] = CPU_SIGNATURE;
+      out[2] = f.ext1Ecx;
+      out[3] = f.ext1Edx;
+      return;
+    case 0x8000_0002:
+    case 0x8000_0003:
+    case 0x8000_0004:
+      for (let i = 0; i < 4; i++) out[i] = text(CPU_BRAND, (leaf - 0x8000_0002) * 16 + i * 4);
+      return;
+    case 0x8000_0005: // L1: 32 KiB 8-way data and 64 KiB 4-way code, lines of 64 bytes
+      out[0] = 0xff40_ff40;
+      out[1] = 0xff40_ff40;
+      out[2] = 0x2008_0140;
+      out[3] = 0x4004_0140;
+      return;
+    case 0x8000_0006: // L2: 512 KiB 8-way
+      out[0] = 0x2600_6400;
+      out[1] = 0x6600_6400;
+      out[2] = 0x0200_6140;
+      return;
+    case 0x8000_0007:
+      out[3] = f.ext7Edx;
+      return;
+    case 0x8000_0008:
+      out[0] = CPU_MAX_PHYS_BITS | (CPU_LINEAR_BITS << 8);
+      return;
+  }
+}

@@ -1,0 +1,18 @@
+/** Bundles the recorder and runs it: node tools/vectors/run.mjs [integer|sse]... */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'vectors-'));
+const outfile = join(folder, 'generate.mjs');
+try {
+  const entryPoints = [join(root, 'tools/vectors/generate.ts')];
+  await build({ entryPoints, outfile, bundle: true, platform: 'node', format: 'esm' });
+  const { main } = await import(pathToFileURL(outfile).href);
+  main(root, process.argv.slice(2));
+} finally {
+  rmSync(folder, { recursive: true });
+}

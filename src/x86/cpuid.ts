@@ -115,3 +115,6 @@ function extended(leaf: number, out: Uint32Array): void {
       return;
   }
 }
+
+/** CR4 bits that go with these features: TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT. */
+export const GUEST_CR4 = 0x7fc;

@@ -152,6 +152,7 @@ export function loadCpu(m: Mem, cpu: number, src: Mem, from: number): void {
       base.get(src, from),
     );
   }
+  m.setU64(cpuState.cpl.addr(cpu), BigInt((c.ss_arbytes.get(src, from) >>> 5) & 3));
   cpuState.gdtLimit.set(m, cpu, c.gdtr_limit.get(src, from) & 0xffff);
   cpuState.idtLimit.set(m, cpu, c.idtr_limit.get(src, from) & 0xffff);
 }

@@ -132,9 +132,9 @@ export function enter(c: Core, i: Insn): void {
   words.forEach((w, k) => {
     c.put(z, w, bytes - (k + 1) * z);
   });
-  // the whole frame must be writable, down to where the stack pointer will be
-  c.probeWrite(c.stackAt(-bytes - size), z);
   c.store(c.stackAt(-bytes), bytes);
+  // the frame must be writable down to where the stack pointer will be
+  c.probeWrite(c.stackAt(-bytes - size), z);
   c.setGpr(5, z === 8 ? 8 : z, frame);
   c.addSp(-bytes - size);
 }

@@ -1,0 +1,93 @@
+/** One machine with its hypervisor and domain 0, on this thread; the guests' CPUs are workers. */
+import { Worker } from 'node:worker_threads';
+import type { Host } from '../base/host.ts';
+import type { LogSink } from '../base/log.ts';
+import { ConsoleDaemon } from '../control/console/index.ts';
+import { connectLocal, XenStore, type XsClient } from '../control/xenstore/index.ts';
+import { RingTransport } from '../control/xenstore-ring/index.ts';
+import { bootHypervisor, Dom0Gate } from '../hypervisor/index.ts';
+import { type Kernel, startKernel } from '../kernel/index.ts';
+import { makeLogger } from '../base/log.ts';
+import { Machine } from '../machine/machine.ts';
+import { sharedMemory } from '../machine/wasm-api.ts';
+import type { Hypervisor } from '../hypervisor/index.ts';
+import type { CpuMessage, CpuWorkerData } from './cpu-worker.ts';
+import { AppError, EXIT } from './exit-status.ts';
+
+const MIB = 1 << 20;
+export const DEFAULT_MACHINE_MIB = 2048;
+export const MAX_MACHINE_MIB = 4096 - 4;
+const CODE_CACHE_BYTES = 128 * MIB;
+
+export class MachineHost {
+  readonly machine: Machine;
+  readonly hv: Hypervisor;
+  readonly kernel: Kernel;
+  readonly store: XenStore;
+  readonly xs: XsClient;
+  readonly consoles: ConsoleDaemon;
+  private readonly gate: Dom0Gate;
+  private readonly worker: Worker;
+  private readonly failed: Promise<never>;
+
+  private constructor(machine: Machine, hv: Hypervisor, gate: Dom0Gate, host: Host, log: LogSink, worker: Worker) {
+    this.machine = machine;
+    this.hv = hv;
+    this.gate = gate;
+    this.worker = worker;
+    this.kernel = startKernel(gate, host.timers, log);
+    const storeLog = makeLogger('xenstored', log);
+    const { kernel } = this;
+    this.store = new XenStore({
+      log: storeLog,
+      onIntroduce: (domid, gfn, port) => {
+        new RingTransport(domid, gfn, port, kernel, host.timers, storeLog, (t) => this.store.connect(t));
+        return undefined;
+      },
+    });
+    this.xs = connectLocal(this.store, 'toolstack');
+    this.consoles = new ConsoleDaemon(kernel, host.timers, log);
+    this.failed = new Promise((_, reject) => {
+      worker.on('error', (e) => reject(new AppError(EXIT.failed, `the guests' CPU failed: ${e.stack ?? e}`, { cause: e })));
+    });
+    this.failed.catch(() => {});
+    worker.on('message', (m: CpuMessage) => {
+      if (m === 'upcall') this.gate.upcall();
+      else log(...m.log);
+    });
+  }
+
+  /** Starts a machine of `mib` MiB. Throws AppError where the host cannot give it. */
+  static start(mib: number, host: Host, log: LogSink): MachineHost {
+    const size = mib * MIB;
+    const machine = MachineHost.makeMachine(size, host);
+    let ring = (): void => {};
+    const hv = bootHypervisor(machine, host.clock, log, { pcpus: 1, doorbell: { ring: () => ring() } });
+    const gate = new Dom0Gate(hv);
+    ring = () => setImmediate(() => gate.upcall());
+    const workerData: CpuWorkerData = { memory: machine.memory, pcpu: 0, codeCacheBytes: CODE_CACHE_BYTES };
+    const worker = new Worker(new URL('./cpu-worker.js', import.meta.url), { workerData });
+    return new MachineHost(machine, hv, gate, host, log, worker);
+  }
+
+  private static makeMachine(size: number, host: Host): Machine {
+    const mib = size / MIB;
+    try {
+      const memory = sharedMemory(size);
+      const machine = Machine.create(memory, size);
+      machine.available = () => host.availableMemory();
+      return machine;
+    } catch (e) {
+      throw new AppError(EXIT.memory, `a machine of ${mib} MiB: the host has no memory for it (${e})`, { cause: e });
+    }
+  }
+
+  /** Rejects if the CPU's thread dies; that is a bug of ours, not a guest's doing. */
+  get failure(): Promise<never> {
+    return this.failed;
+  }
+
+  async stop(): Promise<void> {
+    await this.worker.terminate();
+  }
+}

@@ -1,0 +1,79 @@
+/** Creating a domain from its configuration, up to the moment before it is unpaused. */
+import { XEN_X86_EMU_LAPIC } from '../../abi/arch_x86.ts';
+import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm } from '../../abi/domctl.ts';
+import { type Kernel as Dom0, KernelError } from '../../kernel/index.ts';
+import { BuildError } from '../builder/errors.ts';
+import { type BuiltDomain, buildPvh } from '../builder/pvh.ts';
+import type { Kernel } from '../loader/kernel.ts';
+import type { DomainConfig } from '../xlcfg/domain-config.ts';
+import { parseUuid } from '../xlcfg/uuid.ts';
+
+export interface Images {
+  readonly kernel: Kernel;
+  readonly ramdisk: Uint8Array | undefined;
+}
+
+export interface CreatedDomain extends BuiltDomain {
+  readonly domid: number;
+}
+
+/** What Xen allows a domain beyond its memory: special pages, ACPI, tables. KiB. */
+const MAXMEM_SLACK_KIB = 1024;
+const DEFAULT_GRANT_FRAMES = -1;
+const DEFAULT_GRANT_VERSION = 2;
+
+/** Builds a paused PVH domain. On failure nothing of it is left. Throws BuildError. */
+export async function createDomain(dom0: Dom0, config: DomainConfig, images: Images): Promise<CreatedDomain> {
+  const domid = refusedAs('refused', config, () =>
+    dom0.domctl.createDomain({
+      handle: uuidBytes(config.uuid),
+      flags: XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
+      emulationFlags: XEN_X86_EMU_LAPIC,
+      maxVcpus: config.maxVcpus,
+      maxEvtchnPort: config.maxEventChannels,
+      maxGrantFrames: config.maxGrantFrames ?? DEFAULT_GRANT_FRAMES,
+      maxMaptrackFrames: config.maxMaptrackFrames ?? DEFAULT_GRANT_FRAMES,
+      grantVersion: config.maxGrantVersion ?? DEFAULT_GRANT_VERSION,
+    }),
+  );
+  try {
+    return refusedAs('refused', config, () => ({ domid, ...fill(dom0, domid, config, images) }));
+  } catch (e) {
+    await dom0.domctl.destroy(domid);
+    throw e;
+  }
+}
+
+function fill(dom0: Dom0, domid: number, config: DomainConfig, images: Images): BuiltDomain {
+  const { domctl } = dom0;
+  domctl.maxVcpus(domid, config.maxVcpus);
+  domctl.maxMem(domid, config.maxMemkb + MAXMEM_SLACK_KIB);
+  if (config.rtcTimeoffset !== 0) domctl.setTimeOffset(domid, config.rtcTimeoffset);
+  return buildPvh(dom0, {
+    domid,
+    memory: config.targetMemkb * 1024,
+    vcpus: config.maxVcpus,
+    kernel: images.kernel,
+    ramdisk: images.ramdisk,
+    cmdline: config.cmdline,
+  });
+}
+
+function uuidBytes(uuid: string): Uint8Array {
+  const digits = (parseUuid(uuid) ?? uuid).replaceAll('-', '');
+  return Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+}
+
+/** Runs one step; the hypervisor's refusal becomes the toolstack's error. */
+function refusedAs<T>(code: 'refused', config: DomainConfig, run: () => T): T {
+  try {
+    return run();
+  } catch (e) {
+    if (!(e instanceof KernelError)) throw e;
+    if (e.code === 'ENOMEM') {
+      const mib = Math.ceil(config.targetMemkb / 1024);
+      throw new BuildError('memory', `${config.name}: the machine has no room for ${mib} MiB (${e.message})`, { cause: e });
+    }
+    throw new BuildError(code, `${config.name}: ${e.message}`, { cause: e });
+  }
+}

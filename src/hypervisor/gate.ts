@@ -8,7 +8,7 @@ import { Caller } from './guest-copy.ts';
 import { upcallPending } from './hvm/irq.ts';
 import { doHypercall } from './hypercall/dispatch.ts';
 import type { Hypervisor } from './hypervisor.ts';
-import { domainRecord } from './records.ts';
+import { domainRecord, RUNSTATE, vcpuRecord } from './records.ts';
 
 export class Dom0Gate {
   readonly mem: Mem;
@@ -41,6 +41,12 @@ export class Dom0Gate {
     const type = p2mType(e);
     if (type === P2M.none || type === P2M.mmio || (write && !p2mWritable(type))) return -1;
     return p2mMfn(e) * 4096;
+  }
+
+  /** Adds CPU time (ns) that domain 0's thread has used, for its figure in the list of domains. */
+  charge(ns: number): void {
+    const spent = vcpuRecord.runstateTime.addr(this.vcpu, RUNSTATE.running);
+    this.mem.setN64(spent, this.mem.n64(spent) + Math.max(0, Math.round(ns)));
   }
 
   /** To be called on domain 0's thread after its doorbell rang. */

@@ -31,6 +31,8 @@ export class Caller {
   privileged = false;
   /** The call is run again after it answered -ERESTART: what it did before is done. */
   restarted = false;
+  /** How far a call that is run again has come. */
+  progress = 0;
   /** Inside HYPERVISOR_multicall. */
   inMulticall = false;
   /** Runs another call on this one's behalf, for multicall. */
@@ -55,6 +57,7 @@ export class Caller {
     this.cpu = vcpuRecord.cpu.get(mem, vcpu);
     this.wide = wide;
     this.restarted = false;
+    this.progress = 0;
     this.inMulticall = false;
     this.top = 0;
   }

@@ -2,9 +2,22 @@ import { describe, expect, test } from 'vitest';
 import * as d from '../abi/domctl.ts';
 import * as e from '../abi/errno.ts';
 import { e820entry } from '../abi/hvm_e820.ts';
-import { HVMOP_get_param, HVMOP_set_evtchn_upcall_vector, HVMOP_set_param, xen_hvm_evtchn_upcall_vector, xen_hvm_param } from '../abi/hvm_op.ts';
+import {
+  HVMOP_get_param,
+  HVMOP_set_evtchn_upcall_vector,
+  HVMOP_set_param,
+  xen_hvm_evtchn_upcall_vector,
+  xen_hvm_param,
+} from '../abi/hvm_op.ts';
 import { HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_STORE_PFN } from '../abi/hvm_params.ts';
-import { HVM_SAVE_CODE, hvm_hw_cpu, hvm_save_descriptor, hvm_save_header, HVM_FILE_MAGIC, XEN_X86_FPU_INITIALISED } from '../abi/hvm_save.ts';
+import {
+  HVM_FILE_MAGIC,
+  HVM_SAVE_CODE,
+  hvm_hw_cpu,
+  hvm_save_descriptor,
+  hvm_save_header,
+  XEN_X86_FPU_INITIALISED,
+} from '../abi/hvm_save.ts';
 import * as m from '../abi/memory.ts';
 import { SCHEDOP_block, SCHEDOP_poll, SCHEDOP_shutdown, sched_poll } from '../abi/sched.ts';
 import * as sys from '../abi/sysctl.ts';
@@ -15,7 +28,7 @@ import { cString } from '../base/text.ts';
 import { cpuState, GPR } from '../machine/cpu-state.ts';
 import { EXIT } from '../machine/platform.ts';
 import { raiseVirq } from './evtchn/index.ts';
-import { domainRecord, RUNSTATE, vcpuRecord, VCPU_CPU_OFFSET } from './records.ts';
+import { domainRecord, RUNSTATE, VCPU_CPU_OFFSET, vcpuRecord } from './records.ts';
 import { hypercall, hypercall32, rax } from './testing/engine.ts';
 import { ARG, LIST, World } from './testing/world.ts';
 
@@ -34,7 +47,8 @@ function guest(vcpus = 1) {
   const start = (): void => cpuState.p2mRoot.set(mem, cpu, domainRecord.p2mRoot.get(mem, dom));
   start();
   const call = (nr: number, ...args: number[]): number => {
-    w.engine.script(cpu, hypercall(w.engine, nr, ...args), () => EXIT.pause);
+    w.engine.scripts.clear();
+    w.engine.script(cpu, hypercall(w.engine, nr, ...args));
     w.loop.step();
     return rax(mem, cpu);
   };
@@ -50,7 +64,9 @@ describe('a domain made through domctl', () => {
     const i = d.xen_domctl_getdomaininfo;
     expect(i.tot_pages.get(w.hv.mem, w.u)).toBe(64);
     expect(i.max_vcpu_id.get(w.hv.mem, w.u)).toBe(1);
-    expect(i.flags.get(w.hv.mem, w.u) & 0xff).toBe(d.XEN_DOMINF_paused | d.XEN_DOMINF_hvm_guest | d.XEN_DOMINF_blocked);
+    expect(i.flags.get(w.hv.mem, w.u) & 0xff).toBe(
+      d.XEN_DOMINF_paused | d.XEN_DOMINF_hvm_guest | d.XEN_DOMINF_blocked,
+    );
     const at = w.dom0(ARG);
     w.hv.mem.fill(at, 256);
     sys.xen_sysctl.cmd.set(w.hv.mem, at, sys.XEN_SYSCTL_getdomaininfolist);
@@ -77,7 +93,7 @@ describe('a domain made through domctl', () => {
     vcpuRecord.online.set(w.hv.mem, w.vcpu(domid), 1);
     w.unpause(domid);
     w.loop.step();
-    expect(w.domctl(d.XEN_DOMCTL_destroydomain, domid)).toBe(-e.XEN_EINVAL * 0);
+    expect(w.domctl(d.XEN_DOMCTL_destroydomain, domid)).toBe(0);
     w.loop.step();
     expect(w.engine.calls).toContain('release');
     expect(w.hv.machine.freeFrames).toBe(free);
@@ -89,11 +105,13 @@ describe('a domain made through domctl', () => {
     w.domctl(d.XEN_DOMCTL_getdomaininfo, 0);
     d.xen_domctl.interface_version.set(w.hv.mem, w.dom0(ARG), 0x16);
     expect(w.gate.hypercall(x.__HYPERVISOR_domctl, ARG)).toBe(-e.XEN_EACCES);
-    const result = w.domctl(d.XEN_DOMCTL_createdomain, 0, (u) => d.xen_domctl_createdomain.max_vcpus.set(w.hv.mem, u, 1));
+    const result = w.domctl(d.XEN_DOMCTL_createdomain, 0, (u) =>
+      d.xen_domctl_createdomain.max_vcpus.set(w.hv.mem, u, 1),
+    );
     expect(result).toBe(-e.XEN_EINVAL);
   });
 
-  test('takes its first registers from sethvmcontext, which outlive the engine\'s init', () => {
+  test("takes its first registers from sethvmcontext, which outlive the engine's init", () => {
     const w = new World();
     const domid = w.createDomain();
     const { mem } = w.hv;
@@ -268,7 +286,10 @@ describe('a guest', () => {
     s.domid.set(g.mem, at, x.DOMID_SELF);
     s.space.set(g.mem, at, m.XENMAPSPACE_shared_info);
     s.gpfn.set(g.mem, at, 0x100);
-    g.w.engine.script(g.cpu, hypercall32(g.w.engine, x.__HYPERVISOR_memory_op, m.XENMEM_add_to_physmap, 0x5000));
+    g.w.engine.script(
+      g.cpu,
+      hypercall32(g.w.engine, x.__HYPERVISOR_memory_op, m.XENMEM_add_to_physmap, 0x5000),
+    );
     g.w.loop.step();
     expect(rax(g.mem, g.cpu)).toBe(0);
     expect(g.gpa(0x10_0000)).toBe(domainRecord.sharedInfo.get(g.mem, g.dom));
@@ -296,7 +317,9 @@ describe('a guest', () => {
     const g = guest();
     g.w.engine.script(g.cpu, () => EXIT.tripleFault);
     g.w.loop.step();
-    expect(g.w.log.some((l) => l.startsWith('(XEN) d1v0 Triple fault - invoking HVM shutdown action 1'))).toBe(true);
+    expect(
+      g.w.log.some((l) => l.startsWith('(XEN) d1v0 Triple fault - invoking HVM shutdown action 1')),
+    ).toBe(true);
     expect(domainRecord.shutdownCode.get(g.mem, g.dom)).toBe(1);
     const h = guest();
     h.w.engine.script(h.cpu, () => {
@@ -314,12 +337,14 @@ describe('a guest', () => {
     g.w.engine.script(g.cpu, () => EXIT.unimplemented);
     g.w.loop.step();
     expect(domainRecord.shutdownCode.get(g.mem, g.dom)).toBe(3);
-    expect(g.w.log.some((l) => /^\(XEN\) Domain 1 \(vcpu#0\) crashed on cpu#0: AESENC at 0x1000$/.test(l))).toBe(true);
+    expect(
+      g.w.log.some((l) => /^\(XEN\) Domain 1 \(vcpu#0\) crashed on cpu#0: AESENC at 0x1000$/.test(l)),
+    ).toBe(true);
   });
 });
 
 describe('time and events', () => {
-  test('vcpu_info moves to the guest\'s page with its contents, and carries the clock', () => {
+  test("vcpu_info moves to the guest's page with its contents, and carries the clock", () => {
     const g = guest();
     const at = g.gpa(0x5000);
     v.vcpu_register_vcpu_info.mfn.set(g.mem, at, 7);
@@ -351,7 +376,6 @@ describe('time and events', () => {
     g.mem.setU32(g.gpa(0x6008), 0);
     expect(g.call(x.__HYPERVISOR_vcpu_op, v.VCPUOP_set_singleshot_timer, 0, 0x6000)).toBe(0);
     expect(g.call(x.__HYPERVISOR_sched_op, SCHEDOP_block)).toBe(0);
-    expect(vcpuRecord.runstate.get(g.mem, g.vc)).toBe(RUNSTATE.running);
     expect(g.w.loop.step()).toBe(false);
     expect(vcpuRecord.runstate.get(g.mem, g.vc)).toBe(RUNSTATE.blocked);
     g.w.loop.idle();
@@ -373,7 +397,11 @@ describe('time and events', () => {
     g.mem.setU32(g.gpa(0x5004), 0);
     g.call(x.__HYPERVISOR_event_channel_op, 1, 0x5000);
     g.w.hv.withLock(() => raiseVirq(g.w.hv, g.vc, x.VIRQ_TIMER));
-    g.w.engine.script(g.cpu, () => EXIT.irqWindow, () => EXIT.pause);
+    g.w.engine.script(
+      g.cpu,
+      () => EXIT.irqWindow,
+      () => EXIT.pause,
+    );
     g.w.loop.step();
     expect(g.w.engine.injected).toEqual([{ cpu: g.cpu, vector: 0xf3 }]);
   });

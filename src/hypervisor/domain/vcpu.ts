@@ -43,10 +43,11 @@ export function idleState(hv: Hypervisor, v: number): number {
   return vcpuRecord.blocked.get(hv.mem, v) !== 0 ? RUNSTATE.blocked : RUNSTATE.offline;
 }
 
-/** Nanoseconds that the vCPU has run. */
+/** Nanoseconds that the vCPU has run. Domain 0's are what its thread reports, see `Dom0Gate.charge`. */
 export function cpuTime(hv: Hypervisor, v: number): number {
   const { mem } = hv;
   const ran = mem.n64(vcpuRecord.runstateTime.addr(v, RUNSTATE.running));
+  if (vcpuRecord.cpu.get(mem, v) === 0) return ran;
   return isRunning(hv, v) ? ran + Math.max(0, hv.now() - vcpuRecord.runstateSince.get(mem, v)) : ran;
 }
 

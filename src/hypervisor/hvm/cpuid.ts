@@ -13,6 +13,8 @@ import { XEN_SUBVERSION, XEN_VERSION } from '../version.ts';
 import { APIC_BASE_ENABLE, apicIdOf } from './vlapic.ts';
 
 const FEATURE_APIC = 1 << 9;
+const FEATURE_HTT = 1 << 28;
+const FEATURE_CMP_LEGACY = 1 << 1;
 const TSC_RELIABLE = 2;
 const RDTSCP_PRESENT = 4;
 const CR4_OSXSAVE = 1 << 18;
@@ -30,7 +32,9 @@ export function vcpuCpuid(m: Mem, v: number, leaf: number, subleaf: number, out:
   if (leaf === 1) leaf1(m, v, out);
   if (leaf === 0xb) topology(m, v, subleaf, out);
   if (leaf === 0x8000_0001 && !apicOn(m, v)) out[3] = (out[3]! & ~FEATURE_APIC) >>> 0;
-  if (leaf === 0x8000_0008) out[2] = vcpuCount(m, v) - 1;
+  if (leaf === 0x8000_0001 && vcpuCount(m, v) > 1) out[2] = (out[2]! | FEATURE_CMP_LEGACY) >>> 0;
+  // APIC ids go by two, so the cores take up twice their number.
+  if (leaf === 0x8000_0008) out[2] = Math.min(255, vcpuCount(m, v) * 2 - 1);
 }
 
 const vcpuCount = (m: Mem, v: number): number => domainRecord.maxVcpus.get(m, vcpuRecord.domain.get(m, v));
@@ -39,6 +43,10 @@ const apicOn = (m: Mem, v: number): boolean => (vcpuRecord.apicBase.get(m, v) & 
 function leaf1(m: Mem, v: number, out: Uint32Array): void {
   const apicId = apicIdOf(vcpuRecord.id.get(m, v));
   out[1] = (out[1]! | ((apicId & 0xff) << 24)) >>> 0;
+  if (vcpuCount(m, v) > 1) {
+    out[1] = (out[1]! | (Math.min(255, vcpuCount(m, v) * 2) << 16)) >>> 0;
+    out[3] = (out[3]! | FEATURE_HTT) >>> 0;
+  }
   if (!apicOn(m, v)) out[3] = (out[3]! & ~FEATURE_APIC) >>> 0;
   const cr4 = m.u32(cpuState.cr4.addr(vcpuRecord.cpu.get(m, v)));
   if ((out[2]! & FEATURE_XSAVE) !== 0 && (cr4 & CR4_OSXSAVE) !== 0)

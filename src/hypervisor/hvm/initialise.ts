@@ -191,7 +191,7 @@ function control(mem: Mem, cpu: number, cr0: bigint, cr3: bigint, cr4: bigint, e
   cpuState.efer.set(mem, cpu, efer);
 }
 
-/** Physical width of the domain's shared structures follows the vCPU that asks; see `latchWidth`. */
+/** The domain's shared structures take the width that the vCPU has now; true if that changed it. */
 export function latchWidth(hv: Hypervisor, v: number, wide: boolean): boolean {
   const dom = vcpuRecord.domain.get(hv.mem, v);
   if ((domainRecord.wide.get(hv.mem, dom) !== 0) === wide) return false;

@@ -17,10 +17,12 @@ import { CPU_SIGNATURE } from '../../x86/cpuid.ts';
 import { vcpuReconsider } from '../domain/vcpu.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { domainRecord, vcpuRecord } from '../records.ts';
-import { publishTime, TSC_KHZ } from '../time.ts';
+import { publishTime, TSC_KHZ, tscToSystem } from '../time.ts';
+import { noteDeadline } from '../timers.ts';
 import { loadCpu, saveCpu } from './context.ts';
+import { syncTsc } from './initialise.ts';
 import { MTRR_CAP } from './mtrr.ts';
-import { APIC, lapicDivisorOf } from './vlapic.ts';
+import { APIC, type LapicEnv, lapicDivisorOf, lapicRearm } from './vlapic.ts';
 
 export interface SaveRecord {
   readonly code: number;
@@ -74,6 +76,7 @@ const cpu: SaveRecord = {
     const now = BigInt(Math.round(hv.clock.now()));
     cpuState.tscOffset.set(mem, state, BigInt.asUintN(64, hvm_hw_cpu.tsc.get(src, at) - now));
     publishTime(hv, v);
+    syncTsc(hv, v);
     vcpuRecord.initialised.set(mem, v, 1);
     vcpuRecord.online.set(mem, v, 1);
     vcpuRecord.cpuDirty.set(mem, v, 1);
@@ -109,12 +112,24 @@ const lapicRegs: SaveRecord = {
   save({ mem }, v, out, at) {
     out.write(at, mem.slice(vcpuRecord.lapic.addr(v), hvm_hw_lapic_regs.$.size));
   },
-  load({ mem }, v, src, at) {
+  load(hv, v, src, at) {
+    const { mem } = hv;
     mem.write(vcpuRecord.lapic.addr(v), src.slice(at, hvm_hw_lapic_regs.$.size));
     vcpuRecord.lapicDivisor.set(mem, v, lapicDivisorOf(src.u32(at + APIC.TDCR)));
+    lapicRearm(restoreEnv(hv), v);
     return 0;
   },
 };
+
+/** What a restored timer needs of the outside. */
+const restoreEnv = (hv: Hypervisor): LapicEnv => ({
+  mem: hv.mem,
+  now: () => hv.now(),
+  tscToSystem: (v, tsc) => tscToSystem(hv, v, tsc),
+  sendIpi: () => {},
+  timerArmed: (_v, deadline) => noteDeadline(hv, deadline),
+  recheck: () => {},
+});
 
 const mtrr: SaveRecord = {
   code: HVM_SAVE_CODE.MTRR,

@@ -216,6 +216,13 @@ function currentCount(env: LapicEnv, v: number): number {
   return vcpuRecord.lapicPeriod.get(mem, v) > 0 ? count - (passed % count) : Math.max(0, count - passed);
 }
 
+/** After a restore: the count starts anew, a TSC deadline stands. */
+export function lapicRearm(env: LapicEnv, v: number): void {
+  const tdt = vcpuRecord.lapicTdt.get(env.mem, v);
+  if (timerMode(env.mem, v) !== TIMER_TSC_DEADLINE) startCounter(env, v);
+  else lapicSetTscDeadline(env, v, Number(tdt & 0xffff_ffffn), Number(tdt >> 32n));
+}
+
 /** The timer's deadline has passed: arms the next period; answers the vector to raise, -1 if masked. */
 export function lapicTimerFired(m: Mem, v: number, now: number): number {
   const period = vcpuRecord.lapicPeriod.get(m, v);

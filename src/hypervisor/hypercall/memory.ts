@@ -7,6 +7,7 @@ import {
   XEN_ENOSYS,
   XEN_EOPNOTSUPP,
   XEN_EPERM,
+  XEN_ERESTART,
 } from '../../abi/errno.ts';
 import { e820entry } from '../../abi/hvm_e820.ts';
 import * as m from '../../abi/memory.ts';
@@ -20,6 +21,8 @@ import { targetDomain } from './target.ts';
 /** Extents an unprivileged domain may ask for in one piece: 2 MiB, as in Xen. */
 const MAX_ORDER_DOMU = 9;
 const MAX_ORDER = 18;
+/** Pages handled before the lock is let go of. */
+const PAGES_PER_HOLD = 4096;
 const E820_MAX = Math.floor(4096 / e820entry.$.size);
 
 export function doMemoryOp(c: Caller, cmd: number, arg: number): number {
@@ -76,16 +79,22 @@ function query(c: Caller, arg: number, value: (dom: number) => number): number {
 function reservation(c: Caller, op: number, arg: number, start: number): number {
   const layout = c.layout(m.xen_memory_reservation, m.xen_memory_reservation_32);
   const at = c.copyIn(arg, layout.$.size);
-  if (at < 0) return start;
+  if (at < 0) return Math.max(start, c.progress);
   const count = layout.nr_extents.get(c.scratch, at);
   const order = layout.extent_order.get(c.scratch, at);
   const list = layout.extent_start.get(c.scratch, at);
   const dom = targetDomain(c, layout.domid.get(c.scratch, at));
-  if (dom < 0 || order > (c.privileged ? MAX_ORDER : MAX_ORDER_DOMU)) return start;
+  if (dom < 0 || order > (c.privileged ? MAX_ORDER : MAX_ORDER_DOMU)) return Math.max(start, c.progress);
   if (layout.mem_flags.get(c.scratch, at) & m.XENMEMF_populate_on_demand) return start;
   const pages = 2 ** order;
   const word = c.wide ? 8 : 4;
-  for (let i = start; i < count; i++) {
+  const first = Math.max(start, c.progress);
+  const hold = Math.max(1, Math.floor(PAGES_PER_HOLD / pages));
+  for (let i = first; i < count; i++) {
+    if (i - first >= hold) {
+      c.progress = i;
+      return -XEN_ERESTART;
+    }
     if (op === m.XENMEM_increase_reservation) return i; // pages without a place in the physmap: not for HVM
     const mark = c.mark();
     const one = c.copyIn(list + i * word, word);

@@ -36,6 +36,7 @@ function runEntries(c: Caller, list: number, count: number): number {
       r = c.dispatch(c, c.scratch.u32(layout.op.addr(at)), args[0]!, args[1]!, args[2]!, args[3]!, args[4]!);
     }
     c.restarted = false;
+    c.progress = 0;
     c.scratch.setU32(layout.result.addr(at), r >>> 0);
     if (c.wide) c.scratch.setU32(layout.result.addr(at) + 4, r < 0 ? 0xffff_ffff : Math.floor(r / 2 ** 32));
     const out = layout.result.offset;

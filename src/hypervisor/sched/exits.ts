@@ -98,6 +98,7 @@ export class ExitHandler {
     });
     if (online > 0) return;
     hv.print(`d${domainRecord.domid.get(mem, dom)}: all CPUs offline -- powering off.`, 'debug');
+    dumpRegisters(hv, v);
     domainShutdown(hv, dom, SHUTDOWN_poweroff);
   }
 

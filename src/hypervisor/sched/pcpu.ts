@@ -1,7 +1,7 @@
 /**
  * A physical CPU: the thread that picks vCPUs, runs them in its engine, and sleeps when there is none.
  *
- * `step` runs one vCPU until there is a reason to choose again (its slice ends, it blocks, a timer is due, someone kicked
+ * A turn runs one vCPU until there is a reason to choose again (its slice ends, it blocks, a timer is due, someone kicked
  * this CPU). The kick word is cleared before the reasons are looked at, so that no kick is lost.
  */
 import { type Engine, EXIT } from '../../machine/platform.ts';
@@ -51,16 +51,35 @@ export class PcpuLoop {
   /** Runs until the machine stops. */
   run(): void {
     while (pcpuRecord.stop.get(this.hv.mem, this.record) === 0) {
-      if (!this.step()) this.idle();
+      if (!this.turn()) this.idle();
     }
+    this.park();
   }
 
-  /** Runs what there is to run for a while; false when there was nothing. */
+  /**
+   * Runs what there is to run for a while; false when there was nothing. For a thread that does other things too: no vCPU
+   * is on this CPU in between.
+   */
   step(): boolean {
+    const ran = this.turn();
+    this.park();
+    return ran;
+  }
+
+  private turn(): boolean {
     const v = this.choose();
     if (v === 0) return false;
     this.runSlice(v);
     return true;
+  }
+
+  /** Takes the current vCPU off this CPU. */
+  private park(): void {
+    if (this.current === 0) return;
+    this.hv.withLock(() => {
+      this.charge();
+      this.switchTo(0);
+    });
   }
 
   /** Sleeps until a kick or the next timer. */

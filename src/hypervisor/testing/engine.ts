@@ -4,7 +4,7 @@
  */
 import { Mem } from '../../base/mem.ts';
 import { cpuState, GPR, SEG, segment } from '../../machine/cpu-state.ts';
-import { p2mGet, p2mMfn, p2mType, P2M, p2mWritable } from '../../machine/p2m.ts';
+import { P2M, p2mGet, p2mMfn, p2mType, p2mWritable } from '../../machine/p2m.ts';
 import { type Engine, EXIT, type Exit } from '../../machine/platform.ts';
 
 /** What the guest does when it is run: answers the exit that ends it. */
@@ -80,7 +80,8 @@ export function hypercall(engine: FakeEngine, nr: number, ...args: number[]): Ac
   return (cpu) => {
     const { mem } = engine;
     longMode(mem, cpu);
-    const set = (reg: number, v: number): void => mem.setU64(cpuState.gpr.addr(cpu, reg), BigInt.asUintN(64, BigInt(v)));
+    const set = (reg: number, v: number): void =>
+      mem.setU64(cpuState.gpr.addr(cpu, reg), BigInt.asUintN(64, BigInt(v)));
     set(GPR.rax, nr);
     [GPR.rdi, GPR.rsi, GPR.rdx, GPR.r10, GPR.r8].forEach((reg, i) => {
       set(reg, args[i] ?? 0);

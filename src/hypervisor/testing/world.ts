@@ -1,4 +1,6 @@
 /** For tests: a booted machine with a clock that stands still, domain 0's gate, and guests whose CPU is a script. */
+
+import { XEN_X86_EMU_LAPIC, xen_arch_domainconfig } from '../../abi/arch_x86.ts';
 import {
   XEN_DOMCTL_CDF_hap,
   XEN_DOMCTL_CDF_hvm,
@@ -12,11 +14,11 @@ import {
   xen_domctl_max_mem,
   xen_domctl_max_vcpus,
 } from '../../abi/domctl.ts';
-import { XEN_X86_EMU_LAPIC, xen_arch_domainconfig } from '../../abi/arch_x86.ts';
-import { xen_memory_reservation, XENMEM_populate_physmap } from '../../abi/memory.ts';
+import { XENMEM_populate_physmap, xen_memory_reservation } from '../../abi/memory.ts';
 import { __HYPERVISOR_domctl, __HYPERVISOR_memory_op } from '../../abi/xen.ts';
 import type { LogSink } from '../../base/log.ts';
 import { Machine } from '../../machine/machine.ts';
+import { sharedMemory } from '../../machine/wasm-api.ts';
 import { bootHypervisor } from '../boot.ts';
 import { Dom0Gate } from '../gate.ts';
 import type { Hypervisor } from '../hypervisor.ts';
@@ -46,8 +48,7 @@ export class World {
 
   constructor(options: WorldOptions = {}) {
     const size = (options.mib ?? 32) * MIB;
-    const buffer = new SharedArrayBuffer(size);
-    const machine = Machine.create({ buffer, grow: () => 0 }, size);
+    const machine = Machine.create(sharedMemory(size), size);
     const clock = { now: () => this.time, wall: () => 1_700_000_000e9 };
     const sink: LogSink = (_level, _part, line) => {
       this.log.push(line);

@@ -91,7 +91,7 @@ export class CodeCache {
     this.prepare(mode, table, first);
     let off = offset;
     for (let n = 1; ; n++) {
-      const known = n > 1 ? mem.u32(table + off * 4) : 0;
+      const known = n > 1 && off < 4096 ? mem.u32(table + off * 4) : 0;
       l.n = n - 1;
       if (known !== 0) {
         l.off = off;

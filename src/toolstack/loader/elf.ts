@@ -60,7 +60,7 @@ export function readElf(file: Uint8Array): ElfImage {
   const bits = file[4] === 2 ? 64 : 32;
   const r = new Reader(file, bits);
   const machine = r.u16(18);
-  checkMachine(file, machine, bits);
+  checkMachine(file, machine);
   const programs = r.programHeaders();
   return {
     bits,
@@ -71,15 +71,14 @@ export function readElf(file: Uint8Array): ElfImage {
   };
 }
 
-function checkMachine(file: Uint8Array, machine: number, bits: number): void {
+/** A 32-bit file may hold 64-bit code: an image that starts in 32-bit mode is often linked so. */
+function checkMachine(file: Uint8Array, machine: number): void {
   if (file[5] !== LITTLE_ENDIAN)
     throw new LoaderError('wrong-architecture', 'it is for a big-endian processor');
   if (machine !== EM_386 && machine !== EM_X86_64) {
     const what = machines[machine] ?? `an unknown processor (ELF machine ${machine})`;
     throw new LoaderError('wrong-architecture', `it is for ${what}, not for x86`);
   }
-  if (machine === EM_X86_64 && bits === 32)
-    throw new LoaderError('wrong-architecture', 'it is for the x32 ABI');
 }
 
 function segment(file: Uint8Array, p: ProgramHeader, index: number): Segment {

@@ -178,6 +178,8 @@ export const vcpuRecord = struct('hv_vcpu', {
   pcpu: u32,
   cpuTimeNs: n64,
   tscMode: u8,
+  /** CPUs, as a mask, whose engines have released it; all of them and it is freed. */
+  reaped: u32,
   /** Next in `vcpuList` or `reap`. */
   next: u32,
   /** Physical CPUs it may run on, as a mask. */

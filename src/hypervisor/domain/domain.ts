@@ -228,7 +228,9 @@ export function destroyDomain(hv: Hypervisor, dom: number): number {
   if (anyRunning(hv, dom)) return -XEN_ERESTART;
   releaseDomain(hv, dom);
   raiseGlobalVirq(hv, VIRQ_DOM_EXC);
-  if (rootRecord.reap.get(mem, hv.root) !== 0 && hv.pcpuCount > 0) hv.kickPcpu(0);
+  if (rootRecord.reap.get(mem, hv.root) !== 0) {
+    for (let id = 0; id < hv.pcpuCount; id++) hv.kickPcpu(id);
+  }
   return 0;
 }
 

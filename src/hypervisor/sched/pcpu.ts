@@ -137,16 +137,25 @@ export class PcpuLoop {
     vcpuRecord.entered.set(hv.mem, next, 0);
   }
 
-  /** Releases what engines hold for vCPUs of domains that are gone. */
+  /** Has this CPU's engine forget vCPUs of domains that are gone; the last CPU to do so frees them. */
   private reap(): void {
     const { hv } = this;
-    for (let v = rootRecord.reap.get(hv.mem, hv.root); v !== 0; ) {
-      const next = vcpuRecord.next.get(hv.mem, v);
-      this.engine.release(v + VCPU_CPU_OFFSET);
+    const { mem } = hv;
+    const all = 2 ** hv.pcpuCount - 1;
+    for (let link = rootRecord.reap.addr(hv.root); mem.u32(link) !== 0; ) {
+      const v = mem.u32(link);
+      const done = vcpuRecord.reaped.get(mem, v);
+      if ((done & (1 << this.id)) === 0) {
+        this.engine.release(v + VCPU_CPU_OFFSET);
+        vcpuRecord.reaped.set(mem, v, done | (1 << this.id));
+      }
+      if (vcpuRecord.reaped.get(mem, v) !== all) {
+        link = vcpuRecord.next.addr(v);
+        continue;
+      }
+      mem.setU32(link, vcpuRecord.next.get(mem, v));
       hv.machine.freeFrameRun(v / 4096, VCPU_FRAMES);
-      v = next;
     }
-    rootRecord.reap.set(hv.mem, hv.root, 0);
   }
 
   private runSlice(v: number): void {

@@ -1,9 +1,8 @@
 /**
- * x87, MXCSR and state saving, as far as a kernel's own use goes: control and status words, environments and
- * FXSAVE/FXRSTOR. Loads, stores and arithmetic of the x87 are in x87.ts where they exist.
+ * What x87, MMX and SSE have in common: when they may run, MXCSR, and saving state with FXSAVE and FXRSTOR. The x87
+ * instructions themselves are in x87/.
  */
-import { type Insn, OPK } from '../../x86/insn.ts';
-import { OP as X } from '../../x86/ops.ts';
+import type { Insn } from '../../x86/insn.ts';
 import { cpuState } from '../cpu-state.ts';
 import { CR0_EM, CR0_MP, CR0_TS } from '../mmu.ts';
 import { type Core, EXC } from './core.ts';
@@ -38,48 +37,6 @@ function summarise(c: Core): void {
   const fsw = c.m.u16(at);
   const pending = fsw & ~c.m.u16(c.cpu + cpuState.fcw.offset) & 0x3f;
   c.m.setU16(at, pending ? fsw | 0x8080 : fsw & ~0x8080);
-}
-
-/** Control instructions; false: not one of these. */
-export function x87Control(c: Core, i: Insn): boolean {
-  const { m, cpu } = c;
-  const d = i.operands[0];
-  switch (i.op) {
-    case X.fninit:
-      checkX87(c);
-      finit(c);
-      return true;
-    case X.fnclex:
-      checkX87(c);
-      m.setU16(cpu + cpuState.fsw.offset, m.u16(cpu + cpuState.fsw.offset) & 0x7f00);
-      return true;
-    case X.fwait:
-      checkX87(c, true);
-      return true;
-    case X.fnop:
-      checkX87(c);
-      return true;
-    case X.fnstcw:
-      checkX87(c);
-      c.write(c.ea(i), 2, BigInt(m.u16(cpu + cpuState.fcw.offset)));
-      return true;
-    case X.fldcw:
-      checkX87(c);
-      m.setU16(cpu + cpuState.fcw.offset, Number(c.read(c.ea(i), 2)) | 0x40);
-      summarise(c);
-      return true;
-    case X.fnstsw:
-      checkX87(c);
-      if (d.kind === OPK.mem) c.write(c.ea(i), 2, BigInt(m.u16(cpu + cpuState.fsw.offset)));
-      else c.setGpr(0, 2, BigInt(m.u16(cpu + cpuState.fsw.offset)));
-      return true;
-    case X.emms:
-      checkX87(c);
-      m.setU8(cpu + cpuState.ftw.offset, 0);
-      return true;
-    default:
-      return false;
-  }
 }
 
 export function mxcsr(c: Core, i: Insn, store: boolean): void {

@@ -1,5 +1,5 @@
 /** Which helper runs which instruction. */
-import type { Insn } from '../../x86/insn.ts';
+import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { AC } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
@@ -8,9 +8,11 @@ import { bound, crc32, decimal, divide, enter, loopTaken, popAll, popOperand, pu
 import { type Core, EXC } from './core.ts';
 import { deliver, iret } from './exceptions.ts';
 import { farJump, farReturn, syscall, sysenter, sysexit, sysret } from './far.ts';
-import { fxrstor, fxsave, mxcsr, x87Control } from './fpu.ts';
+import { checkX87, fxrstor, fxsave, mxcsr } from './fpu.ts';
+import { runSse } from './sse.ts';
 import { stringOp } from './strings.ts';
 import * as sys from './system.ts';
+import { registerX87 } from './x87/register.ts';
 
 /** What a helper asks of the run loop. */
 export const NEXT = {
@@ -53,6 +55,7 @@ function jumps(names: readonly (keyof typeof X)[], run: (c: Core, i: Insn, h: He
 
 export function runHelper(c: Core, i: Insn, h: HelperContext): Next {
   const helper = table[i.op];
+  if (i.operands.some((o) => o.kind === OPK.xmm)) return runSse(c, i) ? NEXT.next : NEXT.unimplemented;
   return helper ? helper(c, i, h) : NEXT.unimplemented;
 }
 
@@ -238,10 +241,11 @@ for (const [n, s, write] of [
 
 // --- x87 and SSE state -------------------------------------------------------------------------------------------------------
 
-for (const n of ['fninit', 'fnclex', 'fwait', 'fnop', 'fnstcw', 'fldcw', 'fnstsw', 'emms'] as const)
-  plain([n], (c, i) => {
-    x87Control(c, i);
-  });
+registerX87(plain);
+plain(['emms'], (c) => {
+  checkX87(c);
+  c.m.setU8(c.cpu + cpuState.ftw.offset, 0);
+});
 plain(['fxsave'], fxsave);
 plain(['fxrstor'], fxrstor);
 plain(['ldmxcsr'], (c, i) => mxcsr(c, i, false));

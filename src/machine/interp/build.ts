@@ -107,7 +107,10 @@ function dispatch(e: InterpEmitter): void {
 function handler(e: InterpEmitter, h: Handler): void {
   e.beginHandler(h.places, h.z);
   const mem = h.places.indexOf('mem');
-  if (mem >= 0) e.access(h.memSize, mem === 0, h.semantics.dst as 'r' | 'w' | 'rw', h.name.startsWith('lock.'));
+  if (mem >= 0) {
+    const rw = h.semantics.dst as 'r' | 'w' | 'rw';
+    e.access(h.memSize, mem === 0, rw, h.name.startsWith('lock.'), h.aligned);
+  }
   h.semantics.fn(e, h.z, h.s);
   e.advance();
 }

@@ -185,8 +185,9 @@ export class InterpEmitter implements Sem {
     code.set(LOCAL.ha);
   }
 
-  access(size: number, dst: boolean, rw: 'r' | 'w' | 'rw', locked: boolean): void {
+  access(size: number, dst: boolean, rw: 'r' | 'w' | 'rw', locked: boolean, aligned: boolean): void {
     this.linear();
+    if (aligned) this.slowIf(this.ne(this.and(this.linearAddress(), this.c(size - 1)), this.c(0)));
     const kind = locked ? KIND_ATOMIC : !dst || rw === 'r' ? KIND_READ : rw === 'w' ? KIND_WRITE : KIND_RMW;
     this.translate(size, kind);
   }
@@ -673,6 +674,11 @@ export class InterpEmitter implements Sem {
     this.code.simd(op);
     this.code.op(OP.i64_extend_i32_u);
     return V;
+  }
+  control(): Vec {
+    const nibbles = 0x0f0f_0f0f_0f0f_0f0fn;
+    const low = this.splat64(this.and(this.imm(), this.big(nibbles)));
+    return this.setLane64(low, 1, this.and(this.shru(this.imm(), this.c(4)), this.big(nibbles)));
   }
   splat64(v: V64 | Var): Vec {
     this.push(v);

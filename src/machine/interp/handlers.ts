@@ -35,6 +35,8 @@ export interface Handler {
   readonly semantics: Semantics;
   /** Bytes of the memory access, 0 without one. */
   readonly memSize: number;
+  /** A misaligned address is for the helper (which faults). */
+  readonly aligned: boolean;
 }
 
 /** Handlers written by hand in build.ts; they come first. */
@@ -54,7 +56,7 @@ function define(names: string, sizes: readonly Size[], forms: string, variants: 
     if (!semantics) throw new Error(`no semantics for ${name}`);
     for (const z of sizes)
       for (const form of forms.split(' ') as Form[])
-        for (const s of variants) list.push({ name, z, s, form, places: PLACES[form], semantics, memSize: memSize(name, z, s, form) });
+        for (const s of variants) list.push({ name, z, s, form, places: PLACES[form], semantics, memSize: memSize(name, z, s, form), aligned: false });
   }
 }
 
@@ -101,7 +103,7 @@ define('call', WIDE, 'mr');
 define('pop', WIDE, 'rm');
 define('jmp', WIDE, 'r');
 for (const v of VECTOR)
-  list.push({ name: v.name, z: 8, s: 0, form: v.form, places: PLACES[v.form], semantics: v, memSize: v.mem });
+  list.push({ ...v, s: 0, places: PLACES[v.form], semantics: v, memSize: v.mem });
 
 export const HANDLERS: readonly Handler[] = list;
 

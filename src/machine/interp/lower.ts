@@ -5,6 +5,7 @@
 import type { Mem } from '../../base/mem.ts';
 import { BASE_RIP, type Insn, NO_REG, type Operand, OPK } from '../../x86/insn.ts';
 import { OP as X, OP_NAMES } from '../../x86/ops.ts';
+import { CONTROL, vectorRow } from '../../x86/sem/vector.ts';
 import { cpuState, SEG, SEG_NONE } from '../cpu-state.ts';
 import { FORM, type Form, HANDLERS, handlerOf, type Special, specialOf } from './handlers.ts';
 import { REC } from './record.ts';
@@ -25,7 +26,7 @@ const SUBS = 16;
 const FORMS = Object.keys(FORM).length;
 const names = new Map<string, number>(OP_NAMES.map((n, i) => [n, i]));
 // operations that exist only for the interpreter
-for (const extra of ['imul1', 'imul2', 'imul3', 'jmpRel', 'callRel', 'cmpxchgPair']) names.set(extra, names.size);
+for (const extra of ['imul1', 'imul2', 'imul3', 'jmpRel', 'callRel', 'cmpxchgPair', 'movdToGpr']) names.set(extra, names.size);
 for (const h of HANDLERS) if (h.name.startsWith('lock.')) names.set(h.name, names.get(h.name) ?? names.size);
 
 const LOOKUP = new Int16Array(names.size * 4 * FORMS * SUBS).fill(-1);
@@ -36,9 +37,16 @@ HANDLERS.forEach((h) => {
   LOOKUP[((id * 4 + Z_INDEX[h.z]!) * FORMS + FORM[h.form]) * SUBS + h.s] = handlerOf(h.name, h.z, h.form, h.s);
 });
 const ID = (name: string): number => names.get(name) as number;
+for (const [name, id] of names)
+  for (const form of ['rr', 'rm', 'mr', 'rri', 'ri'] as const)
+    for (const z of [4, 8]) {
+      const row = vectorRow(name, form, z);
+      const at = ((id * 4 + Z_INDEX[z]!) * FORMS + FORM[form]) * SUBS;
+      if (row) LOOKUP[at] = handlerOf(row.name, row.z, form);
+    }
 const I = {
   imul1: ID('imul1'), imul2: ID('imul2'), imul3: ID('imul3'), jmpRel: ID('jmpRel'), callRel: ID('callRel'),
-  pair: ID('cmpxchgPair'),
+  pair: ID('cmpxchgPair'), movdToGpr: ID('movdToGpr'),
 } as const;
 const LOCKED = new Int16Array(OP_NAMES.length).fill(-1);
 for (const [name, id] of names) if (name.startsWith('lock.')) LOCKED[names.get(name.slice(5)) as number] = id;
@@ -384,6 +392,7 @@ export class Lowering {
       return FLOW.next;
     }
     const d = i.operands[0];
+    if (d.kind === OPK.mm || i.operands[1].kind === OPK.mm) return this.helperNext(i);
     if (d.kind === OPK.xmm || i.operands[1].kind === OPK.xmm) return this.vector(i);
     if (i.lock || (op === X.xchg && d.kind === OPK.mem)) return this.locked(i);
     if (BIT_OPS.has(op)) return this.bit(i, op);
@@ -470,31 +479,66 @@ export class Lowering {
   }
   private vectorForm(i: Insn): boolean {
     const [d, o] = i.operands;
+    const z = BY_REX_W.has(i.op) && !(i.rex & 8) ? 4 : 8;
+    const op = i.op === X.movd && d.kind === OPK.gpr ? I.movdToGpr : i.op;
     const form = formOf(i);
-    const handler = this.find(i.op, 8, FORM[form]);
+    const handler = this.find(op, z, FORM[form]);
     if (handler >= 0) {
-      const a = this.record(handler);
-      const regOperand = form === 'mr' ? o : d;
-      this.mem.setU16(a + REC.r1, this.reg(regOperand));
-      if (form !== 'mr' && o.kind !== OPK.mem) this.mem.setU16(a + REC.r2, this.reg(o));
-      if (i.operands[2].kind === OPK.imm || o.kind === OPK.imm) this.imm(a, i.imm & 0xff, 0);
-      if (d.kind === OPK.mem || o.kind === OPK.mem) this.address(a, i);
+      this.vectorRecord(i, handler, form === 'mr' ? o : d, form === 'mr' || o.kind === OPK.mem ? -1 : this.reg(o));
       return true;
     }
-    // a memory source through the vector temporary
-    const reg = this.find(i.op, 8, form === 'rm' ? FORM.rr : FORM.rri);
-    if (o.kind !== OPK.mem || reg < 0 || d.kind !== OPK.xmm) return false;
-    const loader = o.size === 16 ? X.movups : o.size === 8 ? X.movsd : X.movss;
+    const row = i.operands[2].kind === OPK.imm ? FORM.rri : FORM.rr;
+    if (o.kind === OPK.mem && this.find(op, z, row) >= 0) return this.vectorFrom(i, this.find(op, z, row));
+    if (d.kind === OPK.mem && this.find(op, z, FORM.rri) >= 0) return this.vectorTo(i, this.find(op, z, FORM.rri));
+    return false;
+  }
+  private vectorRecord(i: Insn, handler: number, first: Operand, second: number): void {
+    const a = this.record(handler);
+    this.mem.setU16(a + REC.r1, this.reg(first));
+    if (second >= 0) this.mem.setU16(a + REC.r2, second);
+    if (i.operands[2].kind === OPK.imm || i.operands[1].kind === OPK.imm) this.vectorImm(a, i);
+    if (second < 0) this.address(a, i);
+  }
+  /** The immediate: itself, or the shuffle it stands for, one nibble to a byte number (0-7 low, 8-15 high nibbles). */
+  private vectorImm(a: number, i: Insn): void {
+    const control = CONTROL[OP_NAMES[i.op] as string];
+    if (!control) return this.imm(a, i.imm & 0xff, 0);
+    const bytes = control(i.imm & 0xff);
+    for (let k = 0; k < 8; k++) this.mem.setU8(a + REC.imm + k, bytes[k]! | (bytes[k + 8]! << 4));
+  }
+  /** A memory source through a temporary: of the vectors, or of the general registers. */
+  private vectorFrom(i: Insn, handler: number): boolean {
+    const [d, o] = i.operands;
+    if (GPR_SOURCE.has(i.op)) {
+      const tmp = this.fetch(i, o.size);
+      this.vectorRecord(i, handler, d, tmp);
+      return true;
+    }
+    const loader = o.size === 16 ? X.movaps : o.size === 8 ? X.movsd : X.movss;
     const l = this.record(this.find(loader, 8, FORM.rm));
     this.mem.setU16(l + REC.r1, XTMP);
     this.address(l, i);
-    const a = this.record(reg);
-    this.mem.setU16(a + REC.r1, this.reg(d));
-    this.mem.setU16(a + REC.r2, XTMP);
-    if (i.operands[2].kind === OPK.imm) this.imm(a, i.imm & 0xff, 0);
+    this.vectorRecord(i, handler, d, XTMP);
+    return true;
+  }
+  /** An element to memory by way of a general temporary. */
+  private vectorTo(i: Insn, handler: number): boolean {
+    const [d, o] = i.operands;
+    const a = this.record(handler);
+    this.mem.setU16(a + REC.r1, TMP[0]);
+    this.mem.setU16(a + REC.r2, this.reg(o));
+    this.vectorImm(a, i);
+    this.store(i, d.size, false);
     return true;
   }
 }
+
+/** REX.W makes the general operand 8 bytes, not 4. */
+const BY_REX_W = new Set([
+  X.movd, X.pextrd, X.pinsrd, X.cvtsi2ss, X.cvtsi2sd, X.cvttss2si, X.cvttsd2si, X.cvtss2si, X.cvtsd2si,
+]);
+/** A memory source stands for a general register. */
+const GPR_SOURCE = new Set([X.pinsrb, X.pinsrw, X.pinsrd, X.cvtsi2ss, X.cvtsi2sd]);
 
 /** Helpers after which the next instruction in memory is not what runs. */
 const ENDS = new Set([

@@ -4,8 +4,8 @@
  *   base           information page (zero: our DSDT asks nothing of it)
  *   base + 0x1000  FACS, DSDT, FADT, MADT, XSDT, and the RSDP last
  *
- * DIVERGES: Xen's FADT has a GPE block and claims 8259 PICs in the MADT; with neither behind it we name none, which
- * spares the guest a row of errors about events that nobody handles.
+ * DIVERGES: Xen's FADT names a GPE block. There is nothing behind it, so every bit of it reads as set, and Linux prints
+ * a row of errors about events that nobody handles; ours has none.
  *
  * @spec ACPI 5.0 section 5.2
  * @xen docs/misc/pvh.pandoc; observed with 4.17

@@ -157,4 +157,6 @@ export interface Sem {
   splat64(v: V64 | Var): Vec;
   /** The record's immediate byte as a value known only at run time in the interpreter. */
   imm8(): V64;
+  /** The byte numbers that the instruction's immediate stands for, see CONTROL in vector.ts. */
+  control(): Vec;
 }

@@ -260,20 +260,23 @@ const sse2: VectorSemantics[] = [
 
 export const VECTOR: readonly VectorSemantics[] = [...moves, ...sse2];
 
-/** Instructions that do what another row does. */
-export const VECTOR_ALIAS: Readonly<Record<string, string>> = {
-  movupd: 'movups', movdqu: 'movups', lddqu: 'movups',
+/** What does the same as another row: by name, by name and form, or also by operand size. */
+const ALIAS: Readonly<Record<string, string>> = {
+  movupd: 'movups', movdqu: 'movups', lddqu: 'movups', 'movaps/rr': 'movups',
   movapd: 'movaps', movdqa: 'movaps', movntdqa: 'movaps', movntps: 'movaps', movntpd: 'movaps', movntdq: 'movaps',
+  'movq/rm': 'movsd', 'movq/mr': 'movsd', 'movlps/mr': 'movsd',
+  'movd/rm/4': 'movss', 'movd/mr/4': 'movss', 'movd/rm/8': 'movsd', 'movd/mr/8': 'movsd',
   movlpd: 'movlps', movhpd: 'movhps', movlhps: 'punpcklqdq',
   andps: 'pand', andpd: 'pand', andnps: 'pandn', andnpd: 'pandn', orps: 'por', orpd: 'por', xorps: 'pxor', xorpd: 'pxor',
   unpcklps: 'punpckldq', unpckhps: 'punpckhdq', unpcklpd: 'punpcklqdq', unpckhpd: 'punpckhqdq',
   pshuflw: 'pshufd', pshufhw: 'pshufd', shufpd: 'shufps',
 };
-/** Aliases that hold for one form only, keyed by name and form. */
-export const FORM_ALIAS: Readonly<Record<string, string>> = {
-  'movaps/rr': 'movups', 'movapd/rr': 'movups', 'movdqa/rr': 'movups',
-  'movq/rm': 'movsd', 'movq/mr': 'movsd', 'movlps/mr': 'movsd', 'movlpd/mr': 'movsd',
-  'movd/rm/4': 'movss', 'movd/mr/4': 'movss', 'movd/rm/8': 'movsd', 'movd/mr/8': 'movsd',
-};
+/** The row that does an instruction, undefined where none does. */
+export function vectorRow(name: string, form: string, z: number): VectorSemantics | undefined {
+  const own = VECTOR.find((v) => v.name === name && v.form === form && (v.z === z || v.z === 8));
+  if (own) return VECTOR.find((v) => v.name === name && v.form === form && v.z === z) ?? own;
+  const other = ALIAS[`${name}/${form}/${z}`] ?? ALIAS[`${name}/${form}`] ?? ALIAS[name];
+  return other === undefined ? undefined : vectorRow(other, form, z);
+}
 void one;
 void choose;

@@ -1,0 +1,45 @@
+/**
+ * SSE instructions in their exact form: what no handler does whole, and what a handler leaves when an operand is
+ * misaligned or a floating-point result would not be the plain one.
+ */
+import { type Insn, OPK } from '../../x86/insn.ts';
+import { OP as X } from '../../x86/ops.ts';
+import { cpuState } from '../cpu-state.ts';
+import type { Core } from './core.ts';
+import { Operands } from './sse-operands.ts';
+
+export type SseHelper = (o: Operands) => void;
+
+/** 16-byte operands that may lie anywhere. @spec SDM 1 11.2.1 */
+const UNALIGNED = new Set([
+  X.movups, X.movupd, X.movdqu, X.lddqu, X.pcmpestri, X.pcmpestrm, X.pcmpistri, X.pcmpistrm,
+]);
+
+const table = new Map<number, SseHelper>();
+
+/** Runs an instruction with an XMM operand; false: it is not known here. */
+export function runSse(c: Core, i: Insn): boolean {
+  const m = i.operands.find((o) => o.kind === OPK.mem);
+  if (m?.size === 16 && !UNALIGNED.has(i.op) && (lowAddress(c, i) & 15n) !== 0n) c.gp();
+  const run = table.get(i.op);
+  if (!run) return false;
+  run(new Operands(c, i));
+  return true;
+}
+
+/** Linear address of the memory operand, which need not be canonical: a misaligned one faults before that matters. */
+function lowAddress(c: Core, i: Insn): bigint {
+  return c.offsetOf(i) + BigInt(c.lin({ offset: cpuState.segBase.offset + 8 * c.effectiveSeg(i.seg) }));
+}
+
+/** Stores the bytes of operand 0 whose byte in operand 1 has its top bit set, at (R)DI. */
+function maskmovdqu(o: Operands): void {
+  const { c, i } = o;
+  const base = c.lin({ offset: cpuState.segBase.offset + 8 * c.effectiveSeg(i.seg) });
+  const at = BigInt(base) + BigInt.asUintN(8 * i.addrSize, c.gpr(7));
+  const value = o.lanes(0, 1);
+  const mask = o.lanes(1, 1);
+  for (let k = 0; k < 16; k++) if (mask[k]! & 0x80n) c.probeWrite(c.linearOf(at + BigInt(k), i.seg), 1);
+  for (let k = 0; k < 16; k++) if (mask[k]! & 0x80n) c.write(c.linearOf(at + BigInt(k), i.seg), 1, value[k]!);
+}
+table.set(X.maskmovdqu, maskmovdqu);

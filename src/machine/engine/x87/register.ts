@@ -1,0 +1,93 @@
+/** Which instruction does what: registers the x87 with the engine's helpers. */
+import type { Insn } from '../../../x86/insn.ts';
+import type { OpName } from '../../../x86/ops.ts';
+import type { Core } from '../core.ts';
+import { fcom, ftst, fxam } from './compare.ts';
+import { CONDITIONS, CONSTANTS, fbld, fbstp, fcmov, fild, fist, fld, fst, fxch, loadConstant, loadZero } from './data.ts';
+import { CONTROL, control, fwait } from './environment.ts';
+import { absolute, BINARY, binary, changeSign, fprem, fscale, fxtract, rndint, sqrt } from './operate.ts';
+import { Unit } from './unit.ts';
+
+/** Registers one helper for each name. */
+export type Register = (names: readonly OpName[], run: (c: Core, i: Insn) => void) => void;
+
+const unit = new Unit();
+
+export function registerX87(register: Register): void {
+  const on = (name: OpName, run: (u: Unit) => void): void =>
+    register([name], (c, i) => {
+      unit.begin(c, i);
+      run(unit);
+      unit.commit();
+    });
+  for (const { op, waits, run } of CONTROL) register([op], (c, i) => control(c, i, waits, run));
+  register(['fwait'], fwait);
+  registerData(on);
+  registerArithmetic(on);
+  registerComparisons(on);
+}
+
+type On = (name: OpName, run: (u: Unit) => void) => void;
+
+function registerData(on: On): void {
+  on('fld', fld);
+  on('fild', fild);
+  on('fbld', fbld);
+  on('fst', (u) => fst(u, false));
+  on('fstp', (u) => fst(u, true));
+  on('fstpnce', (u) => fst(u, true));
+  on('fist', (u) => fist(u, false, false));
+  on('fistp', (u) => fist(u, true, false));
+  on('fisttp', (u) => fist(u, true, true));
+  on('fbstp', fbstp);
+  on('fxch', fxch);
+  on('fldz', loadZero);
+  for (const name of Object.keys(CONSTANTS) as (keyof typeof CONSTANTS)[])
+    on(name, (u) => loadConstant(u, CONSTANTS[name]));
+  for (const name of Object.keys(CONDITIONS) as (keyof typeof CONDITIONS)[]) {
+    on(`fcmov${name}`, (u) => fcmov(u, CONDITIONS[name], false));
+    on(`fcmovn${name}`, (u) => fcmov(u, CONDITIONS[name], true));
+  }
+  on('fnop', () => {});
+  on('ffree', (u) => u.free(u.i.operands[0].reg));
+  on('ffreep', (u) => {
+    u.free(u.i.operands[0].reg);
+    u.pop();
+  });
+  on('fincstp', (u) => u.rotate(1));
+  on('fdecstp', (u) => u.rotate(-1));
+}
+
+function registerArithmetic(on: On): void {
+  for (const name of Object.keys(BINARY) as (keyof typeof BINARY)[]) {
+    const f = BINARY[name];
+    on(name, (u) => binary(u, f, false, false));
+    on(`${name}p`, (u) => binary(u, f, false, true));
+    on(`fi${name.slice(1)}` as OpName, (u) => binary(u, f, true, false));
+  }
+  on('fchs', changeSign);
+  on('fabs', absolute);
+  on('fsqrt', sqrt);
+  on('frndint', rndint);
+  on('fscale', fscale);
+  on('fxtract', fxtract);
+  on('fprem', (u) => fprem(u, false));
+  on('fprem1', (u) => fprem(u, true));
+}
+
+function registerComparisons(on: On): void {
+  for (const [prefix, quiet] of [
+    ['fcom', false],
+    ['fucom', true],
+  ] as const) {
+    on(prefix, (u) => fcom(u, { quiet }));
+    on(`${prefix}p`, (u) => fcom(u, { quiet, pops: 1 }));
+    on(`${prefix}pp`, (u) => fcom(u, { quiet, pops: 2 }));
+    on(`${prefix}i`, (u) => fcom(u, { quiet, toFlags: true }));
+    on(`${prefix}ip`, (u) => fcom(u, { quiet, toFlags: true, pops: 1 }));
+  }
+  on('ficom', (u) => fcom(u, { integer: true }));
+  on('ficomp', (u) => fcom(u, { integer: true, pops: 1 }));
+  on('ftst', ftst);
+  on('fxam', fxam);
+}

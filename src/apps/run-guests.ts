@@ -1,159 +1,125 @@
-/** Starts guests: the composition root of the machine, the hypervisor and domain 0. */
-import { readFileSync } from 'node:fs';
-import { SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot } from '../abi/sched.ts';
-import { VIRQ_DOM_EXC } from '../abi/xen.ts';
-import { BuildError } from '../toolstack/builder/errors.ts';
-import { LoaderError } from '../toolstack/loader/errors.ts';
-import { loadKernel } from '../toolstack/loader/kernel.ts';
-import { createDomain, type Images } from '../toolstack/ops/create.ts';
-import { type DomainConfig, readDomainConfig } from '../toolstack/xlcfg/domain-config.ts';
-import { ConfigError, formatConfigError } from '../toolstack/xlcfg/errors.ts';
-import { parseConfig } from '../toolstack/xlcfg/parser.ts';
-import { AppError, EXIT, type ExitStatus } from './exit-status.ts';
-import type { ConfigSource, GuestConsole, RunGuests, RunIo, RunOptions } from './guest-run.ts';
-import { DEFAULT_MACHINE_MIB, MachineHost, MAX_MACHINE_MIB } from './machine-host.ts';
+/** Runs guests in one machine until the last is gone: the foreground counterpart of xl's waiting daemon. */
+import type { Clock } from '../base/host.ts';
 import { serveXenStore } from '../host/node/xenstore-socket.ts';
+import { BuildError } from '../toolstack/builder/errors.ts';
+import { type CreatedDomain, createDomain } from '../toolstack/ops/create.ts';
+import { actionFor, type DomainEnd, DomainWatcher } from '../toolstack/ops/lifecycle.ts';
+import { initDom0Tree, removeDomainTree, writeDomainTree } from '../toolstack/ops/xenstore-layout.ts';
+import { AppError, EXIT, type ExitStatus } from './exit-status.ts';
+import type { GuestConsole, RunGuests, RunIo, RunOptions } from './guest-run.ts';
+import { type LoadedGuest, loadGuests, machineSize } from './load-guest.ts';
+import { MachineHost } from './machine-host.ts';
 
-/** Domain 0, tables and translated code beside the guests' memory. */
-const OVERHEAD_MIB = 256;
-
-interface Guest {
-  readonly config: DomainConfig;
-  readonly source: ConfigSource;
-  readonly images: Images;
-  console: GuestConsole;
-  domid: number;
-}
+/** A guest that lives for less than this, so many times in a row, is not restarted again. */
+const SHORT_LIFE_NS = 2e9;
+const SHORT_LIVES = 5;
 
 export const runGuests: RunGuests = async (sources, options, io) => {
-  const guests = sources.map((source) => load(source, io));
+  const guests = loadGuests(sources, io);
   const consoles = io.consoles(guests.map((g) => g.config.name));
   const machine = MachineHost.start(machineSize(guests, options), io.host, io.log);
+  await initDom0Tree(machine.xs);
   const socket = options.xenstoreSocket ? await serveXenStore(machine.store, options.xenstoreSocket) : undefined;
+  const watcher = new DomainWatcher(machine.kernel, machine.store);
+  const run = new Run(machine, watcher, options, io);
   try {
-    const run = new Run(machine, options, io);
-    guests.forEach((g, i) => {
-      g.console = consoles[i]!;
-    });
-    return await Promise.race([run.all(guests), machine.failure]);
+    const all = Promise.all(guests.map((g, i) => run.guest(g, consoles[i]!))).then(() => run.status);
+    return await Promise.race([all, run.interrupted(), machine.failure]);
   } finally {
     await socket?.close();
     await machine.stop();
   }
 };
 
-function load(source: ConfigSource, io: RunIo): Guest {
-  try {
-    const parsed = parseConfig(source.text, source.path, [...source.overrides]);
-    const config = readDomainConfig(parsed, { entropy: io.host.entropy, warn: (line) => io.message(line) });
-    if (config.type !== 'pvh')
-      throw new AppError(EXIT.config, `${source.path}: type "${config.type}" is not supported yet; use type = "pvh"`);
-    return { config, source, images: images(config, source, io), domid: -1, console: undefined as never };
-  } catch (e) {
-    if (e instanceof ConfigError) throw new AppError(EXIT.config, formatConfigError(e), { cause: e });
-    if (e instanceof LoaderError) throw new AppError(EXIT.image, e.message, { cause: e });
-    throw e;
-  }
-}
-
-function images(config: DomainConfig, source: ConfigSource, io: RunIo): Images {
-  if (config.kernel === undefined) throw new AppError(EXIT.config, `${source.path}: no kernel given`);
-  const read = (name: string): Uint8Array => {
-    const path = io.imagePath(name, source.path);
-    try {
-      return readFileSync(path);
-    } catch (e) {
-      throw new AppError(EXIT.image, `${path}: ${(e as Error).message}`, { cause: e });
-    }
-  };
-  io.progress(`loading ${config.kernel}`);
-  return {
-    kernel: loadKernel(read(config.kernel), config.kernel, 'pvh'),
-    ramdisk: config.ramdisk === undefined ? undefined : read(config.ramdisk),
-  };
-}
-
-/** MiB of the machine: what was asked for, or the default, or what the guests need. */
-function machineSize(guests: readonly Guest[], options: RunOptions): number {
-  const need = guests.reduce((sum, g) => sum + Math.ceil(g.config.targetMemkb / 1024), 0) + OVERHEAD_MIB;
-  const mib = options.memoryMiB ?? Math.max(DEFAULT_MACHINE_MIB, Math.ceil(need / 4) * 4);
-  if (mib > MAX_MACHINE_MIB)
-    throw new AppError(EXIT.memory, `the guests need a machine of ${mib} MiB; the largest there can be has ${MAX_MACHINE_MIB} MiB`);
-  return Math.ceil(mib / 4) * 4;
-}
-
 class Run {
+  status: ExitStatus = EXIT.ok;
   private readonly machine: MachineHost;
+  private readonly watcher: DomainWatcher;
   private readonly options: RunOptions;
   private readonly io: RunIo;
-  private readonly live = new Map<number, Guest>();
-  private status: ExitStatus = EXIT.ok;
-  private done: () => void = () => {};
+  private readonly live = new Map<number, LoadedGuest>();
 
-  constructor(machine: MachineHost, options: RunOptions, io: RunIo) {
+  constructor(machine: MachineHost, watcher: DomainWatcher, options: RunOptions, io: RunIo) {
     this.machine = machine;
+    this.watcher = watcher;
     this.options = options;
     this.io = io;
   }
 
-  async all(guests: readonly Guest[]): Promise<ExitStatus> {
-    const { kernel } = this.machine;
-    const finished = new Promise<void>((resolve) => {
-      this.done = resolve;
-    });
-    kernel.events.bindVirq(VIRQ_DOM_EXC, () => void this.look());
-    for (const g of guests) await this.start(g);
-    await Promise.race([finished, this.io.ended]);
-    for (const g of [...this.live.values()]) await this.end(g);
+  /** Once the run is to end early: destroys what is left. */
+  async interrupted(): Promise<ExitStatus> {
+    await this.io.ended;
+    for (const [domid, g] of [...this.live]) await this.destroy(g, domid);
     return this.status;
   }
 
-  private async start(g: Guest): Promise<void> {
+  /** One guest through all its lives. */
+  async guest(g: LoadedGuest, console: GuestConsole): Promise<void> {
+    const clock: Clock = this.io.host.clock;
+    for (let short = 0; ; ) {
+      const began = clock.now();
+      const domain = await this.start(g, console);
+      const end = await this.watcher.ended(domain.domid);
+      if (!this.live.has(domain.domid)) return;
+      await this.destroy(g, domain.domid);
+      if (!this.again(g, end)) return;
+      short = clock.now() - began < SHORT_LIFE_NS ? short + 1 : 0;
+      if (short < SHORT_LIVES) continue;
+      this.ended(EXIT.crashed, `${g.config.name}: restarted ${short} times within seconds; giving up`);
+      return;
+    }
+  }
+
+  private async start(g: LoadedGuest, console: GuestConsole): Promise<CreatedDomain> {
     const { kernel, consoles, xs } = this.machine;
     this.io.progress(`building ${g.config.name}`);
     try {
-      const built = await createDomain(kernel, g.config, g.images);
-      g.domid = built.domid;
-      const console = consoles.introduce(built.domid, built.consoleGfn, built.consolePort, {
-        write: (bytes) => g.console.write(bytes),
+      const domain = await createDomain(kernel, g.config, g.images);
+      this.live.set(domain.domid, g);
+      await writeDomainTree(xs, { ...g.config, ...domain, startTime: this.io.host.clock.wall() });
+      const guestEnd = consoles.introduce(domain.domid, domain.consoleGfn, domain.consolePort, {
+        write: (bytes) => console.write(bytes),
         closed: () => {},
       });
-      g.console.onDrain(() => console.drained());
-      g.console.onInput((bytes) => console.write(bytes));
-      await xs.introduce(built.domid, built.storeGfn, built.storePort);
-      this.live.set(built.domid, g);
-      kernel.domctl.unpause(built.domid);
+      console.onDrain(() => guestEnd.drained());
+      console.onInput((bytes) => guestEnd.write(bytes));
+      await xs.introduce(domain.domid, domain.storeGfn, domain.storePort);
+      kernel.domctl.unpause(domain.domid);
+      return domain;
     } catch (e) {
-      if (e instanceof BuildError) throw new AppError(e.code === 'memory' ? EXIT.memory : EXIT.build, e.message, { cause: e });
-      throw e;
+      if (!(e instanceof BuildError)) throw e;
+      throw new AppError(e.code === 'memory' ? EXIT.memory : EXIT.build, e.message, { cause: e });
     }
   }
 
-  /** A domain may have shut down: see which. */
-  private async look(): Promise<void> {
-    for (const [domid, g] of [...this.live]) {
-      const info = this.machine.kernel.domctl.getDomainInfo(domid);
-      if (info && !info.shutdown) continue;
-      this.live.delete(domid);
-      const code = info?.shutdownCode ?? SHUTDOWN_crash;
-      await this.end(g);
-      await this.after(g, code);
+  private async destroy(g: LoadedGuest, domid: number): Promise<void> {
+    this.live.delete(domid);
+    this.machine.consoles.release(domid);
+    await this.machine.kernel.domctl.destroy(domid);
+    this.machine.store.domainDied(domid);
+    await removeDomainTree(this.machine.xs, domid, g.config.uuid);
+  }
+
+  /** What its configuration wants done after such an end; true to start it again. */
+  private again(g: LoadedGuest, end: DomainEnd): boolean {
+    const { name } = g.config;
+    if (end.reason === 'gone') return this.ended(EXIT.crashed, `${name}: destroyed`);
+    const action = actionFor(g.config, end.reason);
+    if (end.reason === 'reboot' && !this.options.reboot) return this.ended(EXIT.rebooted, `${name}: rebooted`);
+    if (action === 'restart') {
+      this.io.message(`${name}: ${end.reason}; restarting`);
+      return true;
     }
-    if (this.live.size === 0) this.done();
+    if (action !== undefined && action !== 'destroy')
+      this.io.message(`${name}: ${action} is not supported yet; the domain is destroyed`);
+    if (end.reason === 'poweroff') return false;
+    return this.ended(end.reason === 'reboot' ? EXIT.rebooted : EXIT.crashed, `${name}: ${end.reason}`);
   }
 
-  private async end(g: Guest): Promise<void> {
-    this.live.delete(g.domid);
-    this.machine.consoles.release(g.domid);
-    this.machine.store.domainDied(g.domid);
-    await this.machine.kernel.domctl.destroy(g.domid);
-  }
-
-  private async after(g: Guest, code: number): Promise<void> {
-    if (code === SHUTDOWN_poweroff) return;
-    if (code === SHUTDOWN_reboot && this.options.reboot) return this.start(g);
-    const status = code === SHUTDOWN_reboot ? EXIT.rebooted : EXIT.crashed;
-    this.io.message(`${g.config.name}: ${code === SHUTDOWN_reboot ? 'rebooted' : 'crashed'}`);
+  /** Notes how the run will end, if nothing was noted before. */
+  private ended(status: ExitStatus, why: string): false {
+    this.io.message(why);
     if (this.status === EXIT.ok) this.status = status;
+    return false;
   }
 }

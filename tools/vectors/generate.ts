@@ -1,7 +1,7 @@
 /**
  * Records the vector files: builds cases for every form, has native.c run them, writes what came out.
  *
- *   node tools/vectors/run.mjs [integer|sse]...
+ *   node tools/vectors/run.mjs [integer|sse|x87]...
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,6 +23,7 @@ import {
 import { INTEGER_FORMS } from './forms-integer.ts';
 import { SSE_FORMS } from './forms-sse.ts';
 import { Random } from './random.ts';
+import { recordX87 } from './x87-generate.ts';
 
 /** Offsets in native.c's `struct kase`. */
 const KASE = {
@@ -176,7 +177,10 @@ export function main(root: string, sets: string[]): void {
     });
     const folder = join(root, 'src/x86/vectors');
     mkdirSync(folder, { recursive: true });
-    for (const name of sets.length > 0 ? sets : Object.keys(SETS)) record(name, native, folder);
+    for (const name of sets.length > 0 ? sets : [...Object.keys(SETS), 'x87']) {
+      if (name === 'x87') recordX87(root);
+      else record(name, native, folder);
+    }
   } finally {
     rmSync(work, { recursive: true });
   }

@@ -44,6 +44,10 @@ export class Operands {
       for (let b = 0; b < size; b++) this.c.m.setU8(at + n * size + b, this.c.buf.getUint8(b));
     });
   }
+  /** Sets the upper half of operand 0. */
+  setHigh(v: bigint): void {
+    this.c.m.setU64(this.xmm(this.i.operands[0]) + 8, v);
+  }
   get imm(): number {
     return this.i.imm & 0xff;
   }

@@ -6,6 +6,7 @@ import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { cpuState } from '../cpu-state.ts';
 import type { Core } from './core.ts';
+import { registerSseFloat } from './sse-float.ts';
 import { Operands } from './sse-operands.ts';
 
 export type SseHelper = (o: Operands) => void;
@@ -43,3 +44,4 @@ function maskmovdqu(o: Operands): void {
   for (let k = 0; k < 16; k++) if (mask[k]! & 0x80n) c.write(c.linearOf(at + BigInt(k), i.seg), 1, value[k]!);
 }
 table.set(X.maskmovdqu, maskmovdqu);
+registerSseFloat((op, run) => table.set(op, run));

@@ -24,10 +24,11 @@ export interface Comparison {
   pops?: number;
 }
 
-function finish(u: Unit, how: Comparison, order: number): void {
+/** Reports, even where an unmasked exception then forbids to pop. */
+function finish(u: Unit, how: Comparison, order: number, accepted: boolean): void {
   if (how.toFlags) setFlags(u, order);
   else setCodes(u, order);
-  for (let n = 0; n < (how.pops ?? 0); n++) u.pop();
+  if (accepted) for (let n = 0; n < (how.pops ?? 0); n++) u.pop();
 }
 
 /** ST0 against a register, memory, or ST1 where the instruction names nothing. */
@@ -36,21 +37,20 @@ export function fcom(u: Unit, how: Comparison): void {
   const source = operands[0].kind === OPK.mem ? memoryOperand(u, how.integer ?? false) : undefined;
   const st = count === 0 ? 1 : operands[1].reg;
   if (u.empty(0) || (!source && u.empty(st))) {
-    if (u.stackFault(false)) finish(u, how, UNORDERED);
-    return;
+    return finish(u, how, UNORDERED, u.stackFault(false));
   }
   const order = compare(u.x, u.get(0), source ? source.value : u.get(st), how.quiet ?? false);
   if (source?.denormal && order !== UNORDERED) u.x.raise(FX.DE);
-  if (u.accept()) finish(u, how, order);
+  finish(u, how, order, u.accept());
 }
 
 export function ftst(u: Unit): void {
   if (u.empty(0)) {
-    if (u.stackFault(false)) setCodes(u, UNORDERED);
-    return;
+    u.stackFault(false);
+    return setCodes(u, UNORDERED);
   }
-  const order = compare(u.x, u.get(0), zero(0), false);
-  if (u.accept()) setCodes(u, order);
+  setCodes(u, compare(u.x, u.get(0), zero(0), false));
+  u.accept();
 }
 
 const CLASSES: Readonly<Record<number, number>> = {

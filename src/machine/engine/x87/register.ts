@@ -2,6 +2,7 @@
 import type { Insn } from '../../../x86/insn.ts';
 import type { OpName } from '../../../x86/ops.ts';
 import type { Core } from '../core.ts';
+import { checkX87 } from '../fpu.ts';
 import { fcom, ftst, fxam } from './compare.ts';
 import { CONDITIONS, CONSTANTS, fbld, fbstp, fcmov, fild, fist, fld, fst, fxch, loadConstant, loadZero } from './data.ts';
 import { CONTROL, control, fwait } from './environment.ts';
@@ -14,20 +15,28 @@ export type Register = (names: readonly OpName[], run: (c: Core, i: Insn) => voi
 const unit = new Unit();
 
 export function registerX87(register: Register): void {
-  const on = (name: OpName, run: (u: Unit) => void): void =>
+  const on: On = (name, run, keepC1 = false) =>
     register([name], (c, i) => {
-      unit.begin(c, i);
+      unit.begin(c, i, keepC1);
       run(unit);
       unit.commit();
     });
   for (const { op, waits, run } of CONTROL) register([op], (c, i) => control(c, i, waits, run));
   register(['fwait'], fwait);
+  register(['fnop'], (c, i) => fnop(c, i, unit));
   registerData(on);
   registerArithmetic(on);
   registerComparisons(on);
 }
 
-type On = (name: OpName, run: (u: Unit) => void) => void;
+/** FNOP proper is an instruction like others; FNENI, FNDISI and FNSETPM leave no trace. */
+function fnop(c: Core, i: Insn, u: Unit): void {
+  if (i.opcode === 0xdb) return checkX87(c);
+  u.begin(c, i, true);
+  u.commit();
+}
+
+type On = (name: OpName, run: (u: Unit) => void, keepC1?: boolean) => void;
 
 function registerData(on: On): void {
   on('fld', fld);
@@ -35,7 +44,10 @@ function registerData(on: On): void {
   on('fbld', fbld);
   on('fst', (u) => fst(u, false));
   on('fstp', (u) => fst(u, true));
-  on('fstpnce', (u) => fst(u, true));
+  on('fstpnce', (u) => {
+    u.set(u.i.operands[0].reg, u.get(0));
+    u.pop();
+  });
   on('fist', (u) => fist(u, false, false));
   on('fistp', (u) => fist(u, true, false));
   on('fisttp', (u) => fist(u, true, true));
@@ -45,10 +57,9 @@ function registerData(on: On): void {
   for (const name of Object.keys(CONSTANTS) as (keyof typeof CONSTANTS)[])
     on(name, (u) => loadConstant(u, CONSTANTS[name]));
   for (const name of Object.keys(CONDITIONS) as (keyof typeof CONDITIONS)[]) {
-    on(`fcmov${name}`, (u) => fcmov(u, CONDITIONS[name], false));
-    on(`fcmovn${name}`, (u) => fcmov(u, CONDITIONS[name], true));
+    on(`fcmov${name}`, (u) => fcmov(u, CONDITIONS[name], false), true);
+    on(`fcmovn${name}`, (u) => fcmov(u, CONDITIONS[name], true), true);
   }
-  on('fnop', () => {});
   on('ffree', (u) => u.free(u.i.operands[0].reg));
   on('ffreep', (u) => {
     u.free(u.i.operands[0].reg);
@@ -83,8 +94,8 @@ function registerComparisons(on: On): void {
     on(prefix, (u) => fcom(u, { quiet }));
     on(`${prefix}p`, (u) => fcom(u, { quiet, pops: 1 }));
     on(`${prefix}pp`, (u) => fcom(u, { quiet, pops: 2 }));
-    on(`${prefix}i`, (u) => fcom(u, { quiet, toFlags: true }));
-    on(`${prefix}ip`, (u) => fcom(u, { quiet, toFlags: true, pops: 1 }));
+    on(`${prefix}i`, (u) => fcom(u, { quiet, toFlags: true }), true);
+    on(`${prefix}ip`, (u) => fcom(u, { quiet, toFlags: true, pops: 1 }), true);
   }
   on('ficom', (u) => fcom(u, { integer: true }));
   on('ficomp', (u) => fcom(u, { integer: true, pops: 1 }));

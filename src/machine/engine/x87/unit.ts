@@ -35,8 +35,8 @@ export class Unit {
   private used = 0;
   private top = 0;
 
-  /** Starts a waiting instruction. */
-  begin(c: Core, i: Insn): void {
+  /** Starts a waiting instruction, which clears C1 unless it is one of the few that keep it. */
+  begin(c: Core, i: Insn, keepC1: boolean): void {
     checkX87(c);
     checkPending(c);
     this.c = c;
@@ -46,7 +46,7 @@ export class Unit {
     const fsw = m.u16(cpu + cpuState.fsw.offset);
     this.used = m.u8(cpu + cpuState.ftw.offset);
     this.top = (fsw >> 11) & 7;
-    this.fsw = fsw & ~SW.C1;
+    this.fsw = keepC1 ? fsw : fsw & ~SW.C1;
     this.x.begin((this.fcw >> 10) & 3, PRECISION[(this.fcw >> 8) & 3]!, this.fcw);
   }
   /** Ends it: status, tags, and where it was. */

@@ -1,0 +1,74 @@
+/** A guest as the user described it: configuration read, images loaded and checked, before anything is started. */
+import { readFileSync } from 'node:fs';
+import { LoaderError } from '../toolstack/loader/errors.ts';
+import { loadKernel } from '../toolstack/loader/kernel.ts';
+import type { Images } from '../toolstack/ops/create.ts';
+import { type DomainConfig, readDomainConfig } from '../toolstack/xlcfg/domain-config.ts';
+import { ConfigError, formatConfigError } from '../toolstack/xlcfg/errors.ts';
+import { parseConfig } from '../toolstack/xlcfg/parser.ts';
+import { AppError, EXIT } from './exit-status.ts';
+import type { ConfigSource, RunIo, RunOptions } from './guest-run.ts';
+import { DEFAULT_MACHINE_MIB, MAX_MACHINE_MIB } from './machine-host.ts';
+
+/** Domain 0, tables and translated code beside the guests' memory. */
+const OVERHEAD_MIB = 256;
+/** A machine's size is a multiple of this. */
+const STEP_MIB = 4;
+
+export interface LoadedGuest {
+  readonly config: DomainConfig;
+  readonly images: Images;
+}
+
+export function loadGuests(sources: readonly ConfigSource[], io: RunIo): LoadedGuest[] {
+  const guests = sources.map((source) => loadGuest(source, io));
+  guests.forEach((g, i) => {
+    const other = guests.findIndex((o) => o.config.name === g.config.name);
+    if (other === i) return;
+    const where = `${sources[i]!.path} and ${sources[other]!.path}`;
+    throw new AppError(EXIT.config, `${where}: two guests have the name "${g.config.name}"`);
+  });
+  return guests;
+}
+
+function loadGuest(source: ConfigSource, io: RunIo): LoadedGuest {
+  try {
+    const parsed = parseConfig(source.text, source.path, [...source.overrides]);
+    const config = readDomainConfig(parsed, { entropy: io.host.entropy, warn: (line) => io.message(line) });
+    if (config.type !== 'pvh') {
+      const message = `${source.path}: guests of type "${config.type}" are not supported yet; use type = "pvh"`;
+      throw new AppError(EXIT.config, message);
+    }
+    return { config, images: loadImages(config, source, io) };
+  } catch (e) {
+    if (e instanceof ConfigError) throw new AppError(EXIT.config, formatConfigError(e), { cause: e });
+    if (e instanceof LoaderError) throw new AppError(EXIT.image, e.message, { cause: e });
+    throw e;
+  }
+}
+
+function loadImages(config: DomainConfig, source: ConfigSource, io: RunIo): Images {
+  if (config.kernel === undefined) throw new AppError(EXIT.config, `${source.path}: no kernel given`);
+  io.progress(`loading ${config.kernel}`);
+  const kernel = loadKernel(readImage(config.kernel, source, io), config.kernel, 'pvh');
+  return { kernel, ramdisk: config.ramdisk === undefined ? undefined : readImage(config.ramdisk, source, io) };
+}
+
+function readImage(name: string, source: ConfigSource, io: RunIo): Uint8Array {
+  const path = io.imagePath(name, source.path);
+  try {
+    return readFileSync(path);
+  } catch (e) {
+    throw new AppError(EXIT.image, `${path}: ${(e as Error).message}`, { cause: e });
+  }
+}
+
+/** MiB of the machine: what was asked for, or the default, or what the guests need. */
+export function machineSize(guests: readonly LoadedGuest[], options: RunOptions): number {
+  const wanted = guests.reduce((sum, g) => sum + Math.ceil(g.config.targetMemkb / 1024), 0) + OVERHEAD_MIB;
+  const mib = Math.ceil((options.memoryMiB ?? Math.max(DEFAULT_MACHINE_MIB, wanted)) / STEP_MIB) * STEP_MIB;
+  if (mib <= MAX_MACHINE_MIB) return mib;
+  const what = options.memoryMiB === undefined ? 'the guests need' : 'you ask for';
+  const message = `${what} a machine of ${mib} MiB; the largest there can be has ${MAX_MACHINE_MIB} MiB`;
+  throw new AppError(EXIT.memory, message);
+}

@@ -209,7 +209,14 @@ export function pack(
   let e = r.exp;
   if (x.unmasked(FX.OE)) e -= WRAP;
   else if (x.unmasked(FX.UE)) e += WRAP;
-  return place(sign, r.sig, e);
+  const v = place(sign, r.sig, e);
+  if (e !== r.exp && (v.exp === 0 || v.exp === EXP_MAX)) stillOut(x);
+  return v;
+}
+/** FSCALE can miss the range so far that wrapping does not help: the result is infinite or next to nothing. */
+function stillOut(x: Context): void {
+  x.raise(FX.PE);
+  x.up = x.unmasked(FX.OE);
 }
 
 /** An exact value as extended; out of range it becomes infinite or nothing. */

@@ -59,6 +59,7 @@ export function fscale(u: Unit): void {
 
 /** FPREM, FPREM1: the quotient's low bits in C0, C3, C1; C2 when there is more to reduce. */
 export function fprem(u: Unit, nearest: boolean): void {
+  u.fsw &= ~SW.C2;
   if (u.lacks(0, 0, 1)) return;
   const r: Remainder = remainder(u.x, u.get(0), u.get(1), nearest);
   if (!u.result(0, r.value) || isNan(kindOf(r.value))) return;

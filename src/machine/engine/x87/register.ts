@@ -45,7 +45,7 @@ function registerData(on: On): void {
   on('fst', (u) => fst(u, false));
   on('fstp', (u) => fst(u, true));
   on('fstpnce', (u) => {
-    u.set(u.i.operands[0].reg, u.get(0));
+    if (!u.empty(0)) u.set(u.i.operands[0].reg, u.get(0));
     u.pop();
   });
   on('fist', (u) => fist(u, false, false));

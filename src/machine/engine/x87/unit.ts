@@ -99,7 +99,7 @@ export class Unit {
 
   /** A stack fault; true: masked, the indefinite goes where the result would have. */
   stackFault(overflow: boolean): boolean {
-    this.fsw |= FX.IE | SW.SF | (overflow ? SW.C1 : 0);
+    this.fsw = (this.fsw & ~SW.C1) | FX.IE | SW.SF | (overflow ? SW.C1 : 0);
     return (this.fcw & FX.IE) !== 0;
   }
   /** Takes over what the operation raised; false: unmasked IE, DE or ZE, and no result is to be stored. */

@@ -18,6 +18,8 @@ const MIB = 1 << 20;
 export const DEFAULT_MACHINE_MIB = 2048;
 export const MAX_MACHINE_MIB = 4096 - 4;
 const CODE_CACHE_BYTES = 128 * MIB;
+/** How long a CPU may take to stop. */
+const STOP_MS = 2000;
 
 export class MachineHost {
   readonly machine: Machine;
@@ -87,7 +89,16 @@ export class MachineHost {
     return this.failed;
   }
 
+  /**
+   * Stops the CPU between two instructions of a guest, so that it holds no lock; a CPU that does not stop is ended.
+   * Nothing may use the machine afterwards.
+   */
   async stop(): Promise<void> {
-    await this.worker.terminate();
+    this.gate.onUpcall = undefined;
+    const exited = new Promise<void>((resolve) => this.worker.once('exit', () => resolve()));
+    for (let id = 0; id < this.hv.pcpuCount; id++) this.hv.stopPcpu(id);
+    const patience = setTimeout(() => void this.worker.terminate(), STOP_MS);
+    await exited;
+    clearTimeout(patience);
   }
 }

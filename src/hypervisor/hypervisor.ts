@@ -79,6 +79,12 @@ export class Hypervisor {
     Atomics.notify(this.mem.words, word >>> 2);
   }
 
+  /** Ends a physical CPU's loop at its next look around. */
+  stopPcpu(id: number): void {
+    this.mem.atomicStore(pcpuRecord.stop.addr(this.pcpuAt(id)), 1);
+    this.kickPcpu(id);
+  }
+
   /** An event is pending for a vCPU, or it should look again at what it polls. */
   kickEvent(vcpu: number): void {
     vcpuKickEvent(this, vcpu);

@@ -35,7 +35,7 @@ export const cpuState = struct(
     flagsRest: at(192, u64),
     /** Low bits of the TLB tag that match now: privilege and address-space generation. */
     tlbCtx: at(200, u64),
-    /** An interrupt waits for IF: leave on STI, POPF and the like. */
+    /** 1: an interrupt waits for IF: leave on STI, POPF and the like. 2: leave after the instruction in any case. */
     irqWindow: at(208, u32),
     /** Interrupts are held off for one instruction (after STI, MOV SS, POP SS). */
     shadow: at(212, u32),
@@ -56,6 +56,10 @@ export const cpuState = struct(
     exitIc: at(376, u32),
     /** Retired instructions. */
     icount: at(392, n64),
+    /** MSR_DEBUGCTL. */
+    debugCtl: at(400, u32),
+    /** DR6 bits of a debug trap that is due before the next instruction. */
+    pendingDb: at(404, u32),
     xmm: at(512, array(block(16, 8), 16)),
     xtmp: at(768, array(block(16, 8), 2)),
     /** x87: eight physical registers, 16 bytes each (80 used), then control. */

@@ -50,6 +50,9 @@ export const frameInfo = struct('frame_info', {
   reserved3: u32,
 });
 
+/** frameInfo.flags of a free frame: it has been used. */
+const FRAME_DIRTY = 0x4000;
+
 const HEADER = 0x1000;
 const MAGIC = 0x444d5a30;
 const GROW_BYTES = 16 << 20;
@@ -143,6 +146,7 @@ export class Machine {
       for (let f = mfn; f < mfn + count; f++) {
         this.mark(f, true);
         const info = this.frame(f);
+        if (frameInfo.flags.get(mem, info) & FRAME_DIRTY) mem.fill(f * 4096, 4096);
         mem.fill(info, frameInfo.$.size);
         frameInfo.owner.set(mem, info, owner);
         frameInfo.count.set(mem, info, 1);
@@ -155,15 +159,16 @@ export class Machine {
     }
   }
 
-  /** Frees frames; their content is cleared now, so that a later owner sees zeroes. */
+  /** Frees frames; what is in them is cleared before the next owner gets them. */
   freeFrameRun(mfn: number, count = 1): void {
     const { mem } = this;
-    mem.fill(mfn * 4096, count * 4096);
     lock(mem, header.allocLock.addr(HEADER));
     for (let f = mfn; f < mfn + count; f++) {
       this.mark(f, false);
-      frameInfo.owner.set(mem, this.frame(f), OWNER_NONE);
-      frameInfo.count.set(mem, this.frame(f), 0);
+      const info = this.frame(f);
+      frameInfo.owner.set(mem, info, OWNER_NONE);
+      frameInfo.count.set(mem, info, 0);
+      frameInfo.flags.set(mem, info, FRAME_DIRTY);
     }
     header.hint.set(mem, HEADER, Math.min(header.hint.get(mem, HEADER), mfn));
     header.freeFrames.set(mem, HEADER, this.freeFrames + count);

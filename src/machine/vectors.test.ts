@@ -64,10 +64,19 @@ class Runner {
   }
 }
 
-function runFile(name: string): Map<string, string[]> {
+const unchanged = (v: Vector): Vector => v;
+/** As after an inexact operation: the sticky flag changes nothing but itself, and the handlers' fast ways open. */
+function withPrecision(v: Vector): Vector {
+  const PE = 0x20;
+  if (v.name.includes('mxcsr')) return v;
+  return { ...v, in: { ...v.in, mxcsr: v.in.mxcsr | PE }, out: { ...v.out, mxcsr: v.out.mxcsr | PE } };
+}
+
+function runFile(name: string, alter = unchanged): Map<string, string[]> {
   const r = new Runner();
   const bad = new Map<string, string[]>();
-  for (const v of readVectors(readFileSync(new URL(name, folder)))) {
+  for (const original of readVectors(readFileSync(new URL(name, folder)))) {
+    const v = alter(original);
     const wrong = r.run(v);
     if (wrong.length === 0) continue;
     const list = bad.get(v.name) ?? [];
@@ -86,6 +95,12 @@ describe('the interpreter against a real CPU', () => {
 
   test('SSE instructions leave what the CPU left', () => {
     const bad = runFile('sse.vec.gz');
+    const report = [...bad].map(([n, l]) => `${n} (${l.length}): ${l[0]}`);
+    expect(report).toEqual([]);
+  });
+
+  test('SSE instructions do so too once something was inexact', () => {
+    const bad = runFile('sse.vec.gz', withPrecision);
     const report = [...bad].map(([n, l]) => `${n} (${l.length}): ${l[0]}`);
     expect(report).toEqual([]);
   });

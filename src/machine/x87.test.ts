@@ -13,8 +13,17 @@ function abridged(tags: number): number {
   return used;
 }
 
+const C1 = 0x200;
+/**
+ * The recorded CPU rounds these correctly in 97 of 100 cases; ours always. So C1 and the lowest bit may differ now and
+ * then, nothing else.
+ */
+const TRANSCENDENTAL: ReadonlySet<string> = new Set(['f2xm1', 'fyl2x', 'fyl2xp1', 'fpatan', 'fsin', 'fcos', 'fsincos', 'fptan']);
+
 class Runner {
   readonly t = new TestCpu();
+  /** Transcendental results that differ from the recorded CPU's by at most the lowest bit. */
+  unlike = 0;
   private readonly code = this.t.map(CODE_BASE, true, false);
   private readonly mem = this.t.map(MEM_BASE);
 
@@ -37,7 +46,12 @@ class Runner {
     const ended = o.vector === 13 && o.rip === BigInt(CODE_BASE + v.code.length);
     const fault = ended ? -1 : o.vector;
     if (fault !== v.fault) return [`fault ${fault} not ${v.fault}`];
-    return v.out ? this.compare(v.out, o.flags & FLAG_MASK) : [];
+    if (!v.out) return [];
+    const wrong = this.compare(v.out, o.flags & FLAG_MASK, false);
+    if (wrong.length === 0 || !TRANSCENDENTAL.has(v.name)) return wrong;
+    const gross = this.compare(v.out, o.flags & FLAG_MASK, true);
+    if (gross.length === 0) this.unlike++;
+    return gross;
   }
 
   private load(s: UnitState): void {
@@ -52,14 +66,15 @@ class Runner {
     m.write(this.mem, s.mem);
   }
 
-  private compare(want: UnitState, flags: number): string[] {
+  /** What differs; `loose` overlooks C1 and the lowest bit of registers. */
+  private compare(want: UnitState, flags: number, loose: boolean): string[] {
     const { m, cpu } = this.t;
     const wrong: string[] = [];
     const check = (what: string, got: number, expected: number): void => {
       if (got !== expected) wrong.push(`${what} ${got.toString(16)} not ${expected.toString(16)}`);
     };
     check('fcw', m.u16(cpu + cpuState.fcw.offset), want.fcw);
-    check('fsw', m.u16(cpu + cpuState.fsw.offset), want.fsw);
+    check('fsw', m.u16(cpu + cpuState.fsw.offset) & ~(loose ? C1 : 0), want.fsw & ~(loose ? C1 : 0));
     check('tags', m.u8(cpu + cpuState.ftw.offset), abridged(want.tags));
     check('fop', m.u16(cpu + cpuState.fop.offset), want.fop);
     check('fip', m.u32(cpu + cpuState.fip.offset), want.fip);
@@ -69,7 +84,8 @@ class Runner {
     for (let r = 0; r < 8; r++) {
       const got = hex(m.copy(cpuState.fpr.addr(cpu, r), 10));
       const expected = hex(want.regs.subarray(10 * r, 10 * r + 10));
-      if (got !== expected) wrong.push(`r${r} ${got} not ${expected}`);
+      const ulps = ordinal(got) - ordinal(expected);
+      if (got !== expected && !(loose && ulps >= -1n && ulps <= 1n)) wrong.push(`r${r} ${got} not ${expected}`);
     }
     const mem = hex(m.copy(this.mem, MEM_SIZE));
     if (mem !== hex(want.mem)) wrong.push(`memory ${mem.slice(0, 60)} not ${hex(want.mem).slice(0, 60)}`);
@@ -79,6 +95,12 @@ class Runner {
 
 /** Most significant byte first. */
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).reverse().toString('hex');
+
+/** Numbers normal values by size: neighbours get neighbouring ones. */
+function ordinal(value: string): bigint {
+  const bits = BigInt(`0x${value}`);
+  return ((bits >> 64n) << 63n) | (bits & 0x7fff_ffff_ffff_ffffn);
+}
 
 /** For a report: the input. */
 function describeInput(v: X87Vector): string {
@@ -94,7 +116,9 @@ describe('the x87 against a real CPU', () => {
   test('instructions leave what the CPU left', () => {
     const r = new Runner();
     const bad = new Map<string, string[]>();
+    let transcendental = 0;
     for (const v of readX87(readFileSync(file))) {
+      if (TRANSCENDENTAL.has(v.name)) transcendental++;
       const wrong = r.run(v);
       if (wrong.length === 0) continue;
       const list = bad.get(v.name) ?? [];
@@ -103,5 +127,7 @@ describe('the x87 against a real CPU', () => {
     }
     const report = [...bad].map(([n, l]) => `${n} (${l.length}): ${l.slice(0, Number(process.env.N ?? 2)).join('\n     ')}`);
     expect(report).toEqual([]);
+    expect(transcendental).toBeGreaterThan(2000);
+    expect(r.unlike / transcendental).toBeLessThan(0.04);
   }, 120_000);
 });

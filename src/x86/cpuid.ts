@@ -29,10 +29,14 @@ export const CpuFeatures = {
   ext1Ecx: bits(0),
   /** Invariant TSC. */
   ext7Edx: bits(8),
+  /** ssb_no btc_no: nothing here runs speculatively. */
+  ext8Ebx: bits(26, 29),
+  /** lfence_always_serializing null_selector_clears_base automatic_ibrs srso_no, for the same reason. */
+  ext21Eax: bits(2, 6, 8, 29),
 } as const;
 
 export const MAX_LEAF = 0xd;
-export const MAX_EXT_LEAF = 0x8000_0008;
+export const MAX_EXT_LEAF = 0x8000_0021;
 
 const text = (s: string, at: number): number => {
   let v = 0;
@@ -112,6 +116,10 @@ function extended(leaf: number, out: Uint32Array): void {
       return;
     case 0x8000_0008:
       out[0] = CPU_MAX_PHYS_BITS | (CPU_LINEAR_BITS << 8);
+      out[1] = f.ext8Ebx;
+      return;
+    case 0x8000_0021:
+      out[0] = f.ext21Eax;
       return;
   }
 }

@@ -1,7 +1,7 @@
 /** The x87 instructions, a row per form, and operand values biased towards the edges. */
 import { edgeInt, edgeLane, type Random } from './random.ts';
 
-export type MemKind = 'f32' | 'f64' | 'f80' | 'i16' | 'i32' | 'i64' | 'bcd' | 'image' | 'word' | 'out';
+export type MemKind = 'f32' | 'f64' | 'f80' | 'i16' | 'i32' | 'i64' | 'bcd' | 'image' | 'word' | 'out' | 'q' | 'singles' | 'doubles';
 
 export interface X87Form {
   name: string;
@@ -10,7 +10,12 @@ export interface X87Form {
   modrm: number;
   st?: boolean;
   mem?: MemKind;
-  prefix?: number;
+  /** Bytes before the opcode. */
+  prefix?: readonly number[];
+  /** Immediate bytes behind it: below this. */
+  imm?: number;
+  /** MMX: operands in the physical registers 0 (or 1 as the source) and n. */
+  mmx?: boolean;
   /** It pushes: ST7 had better be empty. */
   pushes?: boolean;
   /** How ST0 is best chosen. */
@@ -94,13 +99,13 @@ const MOVES: X87Form[] = [
 
 const CONTROL: X87Form[] = [
   memory('fnstenv', 0xd9, 6, 'out', { name: 'fnstenv', cases: 20 }),
-  memory('fnstenv', 0xd9, 6, 'out', { name: 'fnstenv-16', cases: 20, prefix: 0x66 }),
+  memory('fnstenv', 0xd9, 6, 'out', { name: 'fnstenv-16', cases: 20, prefix: [0x66] }),
   memory('fldenv', 0xd9, 4, 'image', { name: 'fldenv', cases: 30 }),
-  memory('fldenv', 0xd9, 4, 'image', { name: 'fldenv-16', cases: 30, prefix: 0x66 }),
+  memory('fldenv', 0xd9, 4, 'image', { name: 'fldenv-16', cases: 30, prefix: [0x66] }),
   memory('fnsave', 0xdd, 6, 'out', { name: 'fnsave', cases: 20 }),
-  memory('fnsave', 0xdd, 6, 'out', { name: 'fnsave-16', cases: 20, prefix: 0x66 }),
+  memory('fnsave', 0xdd, 6, 'out', { name: 'fnsave-16', cases: 20, prefix: [0x66] }),
   memory('frstor', 0xdd, 4, 'image', { name: 'frstor', cases: 30 }),
-  memory('frstor', 0xdd, 4, 'image', { name: 'frstor-16', cases: 30, prefix: 0x66 }),
+  memory('frstor', 0xdd, 4, 'image', { name: 'frstor-16', cases: 30, prefix: [0x66] }),
   memory('fldcw', 0xd9, 5, 'word', { cases: 40 }),
   memory('fnstcw', 0xd9, 7, 'out', { cases: 10 }),
   memory('fnstsw', 0xdd, 7, 'out', { cases: 20 }),
@@ -125,7 +130,88 @@ const ON_ST0: X87Form[] = [
   ...rows('fsincos d9 fb\nfptan d9 f2', { values: 'angle', cases: 250, pushes: true }),
 ];
 
-export const X87_FORMS: readonly X87Form[] = [...arithmetic(), ...MOVES, ...CONTROL, ...ON_ST0];
+/** "name byte..." in hexadecimal, the opcode after 0F; each with a register and with a memory source. */
+function mmxRows(list: string, more: Partial<X87Form> = {}): X87Form[] {
+  return list
+    .trim()
+    .split(/\s*\n\s*|, */)
+    .flatMap((line) => {
+      const [name, ...bytes] = line.split(' ') as [string, ...string[]];
+      const code = [0x0f, ...bytes.map((b) => Number.parseInt(b, 16))];
+      const opcode = code.pop()!;
+      const form: X87Form = { name, opcode, modrm: 0xc0, prefix: code, mmx: true, st: true, cases: 14, ...more };
+      return more.mem === undefined && more.st !== false
+        ? [form, { ...form, name: `${name} q`, modrm: 0, mem: 'q', cases: 6 } as X87Form]
+        : [form];
+    });
+}
+/** A whole snippet: conversions between MXCSR's load from and its store to memory, at RDI + 16. */
+function snippet(name: string, hex: string, mem: MemKind): X87Form {
+  const prefix = [...Buffer.from(hex.replaceAll(' ', ''), 'hex')];
+  const opcode = prefix.pop()!;
+  return { name, opcode, modrm: -1, prefix, mmx: true, mem, cases: 60 };
+}
+/** Shifts by an immediate: the operation is in ModRM.reg. */
+const mmxShift = (name: string, opcode: number, reg: number): X87Form => ({
+  name,
+  opcode,
+  modrm: 0xc0 + 8 * reg,
+  prefix: [0x0f],
+  mmx: true,
+  st: true,
+  imm: 70,
+  cases: 14,
+});
+
+const MMX: X87Form[] = [
+  ...mmxRows(`punpcklbw 60, punpcklwd 61, punpckldq 62, packsswb 63, pcmpgtb 64, pcmpgtw 65, pcmpgtd 66, packuswb 67
+    punpckhbw 68, punpckhwd 69, punpckhdq 6a, packssdw 6b, movq 6f, pcmpeqb 74, pcmpeqw 75, pcmpeqd 76
+    psrlw d1, psrld d2, psrlq d3, paddq d4, pmullw d5, psubusb d8, psubusw d9, pminub da, pand db
+    paddusb dc, paddusw dd, pmaxub de, pandn df, pavgb e0, psraw e1, psrad e2, pavgw e3, pmulhuw e4, pmulhw e5
+    psubsb e8, psubsw e9, pminsw ea, por eb, paddsb ec, paddsw ed, pmaxsw ee, pxor ef
+    psllw f1, pslld f2, psllq f3, pmuludq f4, pmaddwd f5, psadbw f6, psubb f8, psubw f9, psubd fa, psubq fb
+    paddb fc, paddw fd, paddd fe, pshufb 38 00, phaddw 38 01, phaddd 38 02, phaddsw 38 03, pmaddubsw 38 04
+    phsubw 38 05, phsubd 38 06, phsubsw 38 07, psignb 38 08, psignw 38 09, psignd 38 0a, pmulhrsw 38 0b
+    pabsb 38 1c, pabsw 38 1d, pabsd 38 1e`),
+  ...mmxRows('pshufw 70, palignr 3a 0f', { imm: 20 }),
+  ...mmxRows('pinsrw c4, pextrw c5', { imm: 8, st: false }),
+  ...mmxRows('pmovmskb d7, movd 6e, movd-from 7e', { st: false }),
+  ...mmxRows('movd-to-mem 7e, movq-to-mem 7f, movntq e7', { mem: 'out', modrm: 0 }),
+  mmxRows('maskmovq f7')[0]!,
+  mmxShift('psrlw-i', 0x71, 2),
+  mmxShift('psraw-i', 0x71, 4),
+  mmxShift('psllw-i', 0x71, 6),
+  mmxShift('psrld-i', 0x72, 2),
+  mmxShift('psrad-i', 0x72, 4),
+  mmxShift('pslld-i', 0x72, 6),
+  mmxShift('psrlq-i', 0x73, 2),
+  mmxShift('psllq-i', 0x73, 6),
+  snippet('cvtps2pi', '0fae5710 0f2d07 0fae5f10', 'singles'),
+  snippet('cvttps2pi', '0fae5710 0f2c07 0fae5f10', 'singles'),
+  snippet('cvtpd2pi', '0fae5710 660f2d07 0fae5f10', 'doubles'),
+  snippet('cvttpd2pi', '0fae5710 660f2c07 0fae5f10', 'doubles'),
+  snippet('cvtpi2ps', '0fae5710 0f2ac1 0f134720 0fae5f10', 'singles'),
+  snippet('cvtpi2ps-mem', '0fae5710 0f2a07 0f134720 0fae5f10', 'singles'),
+  snippet('cvtpi2pd', '660f2ac1 0f114720', 'singles'),
+  snippet('cvtpi2pd-mem', '660f2a07 0f114720', 'singles'),
+  snippet('movq2dq', 'f30fd6c1 0f114720', 'singles'),
+  snippet('movdq2q', 'f30f6f07 f20fd6c0', 'doubles'),
+  { name: 'emms', opcode: 0x77, modrm: -1, prefix: [0x0f], mmx: true, cases: 10 },
+];
+
+export const X87_FORMS: readonly X87Form[] = [...arithmetic(), ...MOVES, ...CONTROL, ...ON_ST0, ...MMX];
+
+/** An MMX operand: lanes at the edges of their size, or a shift count. */
+export function chooseMmx(r: Random, form: X87Form): [bigint, bigint] {
+  const lane = r.pick(['i8', 'i16', 'i32', 'i64'] as const);
+  const value = (): bigint => {
+    const bits = Number(lane.slice(1));
+    let v = 0n;
+    for (let at = 0; at < 64; at += bits) v = (v << BigInt(bits)) | edgeLane(r, lane);
+    return v;
+  };
+  return [value(), /^ps[rl][la]/.test(form.name) && r.chance(80) ? BigInt(r.below(70)) : value()];
+}
 
 const INTEGER = 1n << 63n;
 const ALL = (1n << 64n) - 1n;
@@ -228,12 +314,23 @@ function decimal(r: Random): bigint {
   return v;
 }
 
+/** Sixteen bytes of numbers, some near the integers' limits, and an MXCSR with all masked. */
+function convertible(r: Random, kind: 'singles' | 'doubles'): bigint {
+  const lane = kind === 'singles' ? 'f32' : 'f64';
+  const bits = BigInt(lane.slice(1));
+  let v = 0x1f80n | BigInt((r.below(4) << 13) | (r.chance(30) ? 0x40 : 0));
+  for (let at = 0n; at < 128n; at += bits) v = (v << bits) | edgeLane(r, lane);
+  return v;
+}
+
 /** Bits and bytes of a memory operand. */
 export function chooseMemory(r: Random, kind: MemKind): [bigint, number] {
   if (kind === 'f32') return [edgeLane(r, 'f32'), 4];
   if (kind === 'f64') return [edgeLane(r, 'f64'), 8];
   if (kind === 'f80') return [edgeExtended(r), 10];
   if (kind === 'bcd') return [decimal(r), 10];
+  if (kind === 'q') return [r.chance(30) ? BigInt(r.below(70)) : edgeLane(r, r.pick(['i8', 'i16', 'i32', 'i64'])), 8];
+  if (kind === 'singles' || kind === 'doubles') return [convertible(r, kind), 20];
   if (kind === 'word') return [BigInt(r.u32() & 0xffff), 2];
   const bytes = Number(kind.slice(1)) / 8;
   return [edgeInt(r, bytes * 8), bytes];

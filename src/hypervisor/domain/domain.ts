@@ -22,7 +22,7 @@ import {
 } from '../records.ts';
 import { publishTime, updateWallclock } from '../time.ts';
 import { dumpRegisters } from './dump.ts';
-import { isRunning, vcpuReconsider } from './vcpu.ts';
+import { cpuTime, isRunning, vcpuReconsider } from './vcpu.ts';
 
 /** Weight that an xl.cfg which names none gets; credit2's unit. */
 export const DEFAULT_WEIGHT = 256;
@@ -218,6 +218,20 @@ export function domainCrash(hv: Hypervisor, v: number, reason: string): void {
   domainShutdown(hv, dom, SHUTDOWN_crash);
 }
 
+/** What the domain's vCPUs did, for whoever measures; time is time on a physical CPU. */
+function printWork(hv: Hypervisor, dom: number): void {
+  let millions = 0;
+  let seconds = 0;
+  forEachVcpu(hv, dom, (v) => {
+    const cpu = vcpuRecord.cpu.get(hv.mem, v);
+    millions += cpu === 0 ? 0 : cpuState.icount.get(hv.mem, cpu) / 1e6;
+    seconds += cpuTime(hv, v) / 1e9;
+  });
+  const rate = seconds > 0 ? millions / seconds : 0;
+  const amounts = `${millions.toFixed(1)} million guest instructions, ${seconds.toFixed(2)} s of CPU`;
+  hv.print(`d${domainRecord.domid.get(hv.mem, dom)}: ${amounts}, ${rate.toFixed(1)} million/s`, 'debug');
+}
+
 /** Destroys a domain: 0, or -ERESTART while a vCPU of it is still on a CPU. */
 export function destroyDomain(hv: Hypervisor, dom: number): number {
   const { mem } = hv;
@@ -226,6 +240,7 @@ export function destroyDomain(hv: Hypervisor, dom: number): number {
     forEachVcpu(hv, dom, (v) => vcpuReconsider(hv, v));
   }
   if (anyRunning(hv, dom)) return -XEN_ERESTART;
+  printWork(hv, dom);
   releaseDomain(hv, dom);
   raiseGlobalVirq(hv, VIRQ_DOM_EXC);
   if (rootRecord.reap.get(mem, hv.root) !== 0) {

@@ -4,6 +4,7 @@
  */
 import { DECODE_OK, DECODE_TRUNCATED, decode } from '../../x86/decoder.ts';
 import { type CodeSize, Insn } from '../../x86/insn.ts';
+import { usesXmm } from '../../x86/sem/vector.ts';
 import { FLOW, Lowering } from '../interp/lower.ts';
 import { REC } from '../interp/record.ts';
 import { frameInfo, type Machine } from '../machine.ts';
@@ -130,7 +131,7 @@ export class CodeCache {
   }
 
   private lowerOne(i: Insn, mode: Mode): number {
-    if (!mode.sse && usesVectors(i)) {
+    if (!mode.sse && usesXmm(i)) {
       this.lowering.helper(i);
       return FLOW.end;
     }
@@ -223,10 +224,6 @@ export class CodeCache {
     this.flushes++;
     this.onFlush();
   }
-}
-
-function usesVectors(i: Insn): boolean {
-  return i.operands.some((o) => o.kind === 8);
 }
 
 function clone(i: Insn): Insn {

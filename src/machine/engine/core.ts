@@ -19,6 +19,12 @@ export class GuestFault {
   errorCode = -1;
 }
 
+/** Who wants to know what an instruction accesses: see debug.ts. */
+export interface Watch {
+  data(linear: number, size: number, write: boolean): void;
+  port(port: number, size: number): void;
+}
+
 export const EXC = {
   DE: 0, DB: 1, NMI: 2, BP: 3, OF: 4, BR: 5, UD: 6, NM: 7, DF: 8, TS: 10, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17,
   XM: 19,
@@ -40,11 +46,21 @@ export class Core {
   /** rip of the instruction in hand and of the one behind it, both as numbers (offsets in CS). */
   ip = 0;
   nextIp = 0;
+  /** Exceptions and interrupts delivered so far: whether an instruction raised one. */
+  deliveries = 0;
+  /** A task switch came past the point of no return: faults are the new task's. */
+  taskSwitched = false;
+  /** Told of every data access and port while a debug register watches. */
+  watch: Watch | undefined = undefined;
+  /** Single-stepping: a string instruction ends after one element. */
+  stepping = false;
   readonly buf = new DataView(new ArrayBuffer(1024));
   readonly out4 = new Uint32Array(4);
   private readonly thrown = new GuestFault();
   /** Forgets code translated from bytes that were just written. */
   codeWritten: (mfn: number) => void = () => {};
+  /** Forgets all translations of this vCPU. */
+  flushTlb: () => void = () => {};
 
   constructor(machine: Machine, platform: Platform) {
     this.machine = machine;
@@ -220,6 +236,7 @@ export class Core {
 
   /** Reads `size` bytes into `buf`. */
   load(linear: number, size: number, user = this.cpl === 3): void {
+    this.watch?.data(linear, size, false);
     for (let done = 0; done < size; ) {
       const from = this.wrap(linear + done);
       const n = Math.min(size - done, 4096 - ((from >>> 0) & 4095));
@@ -246,6 +263,7 @@ export class Core {
   /** Writes `size` bytes from `buf`; all pages are checked first. */
   store(linear: number, size: number, user = this.cpl === 3): void {
     this.probeWrite(linear, size, user);
+    this.watch?.data(linear, size, true);
     for (let done = 0; done < size; ) {
       const to = this.wrap(linear + done);
       const n = Math.min(size - done, 4096 - ((to >>> 0) & 4095));

@@ -7,8 +7,10 @@
 import type { Clock, Entropy } from '../../base/host.ts';
 import { DECODE_OK, DECODE_TOO_LONG, decode } from '../../x86/decoder.ts';
 import { disassemble } from '../../x86/disasm.ts';
-import { IF, TF } from '../../x86/flags.ts';
+import { IF, RF, TF } from '../../x86/flags.ts';
+import { OP as X } from '../../x86/ops.ts';
 import { type CodeSize, Insn, OPK } from '../../x86/insn.ts';
+import { usesXmm } from '../../x86/sem/vector.ts';
 import { specialOf } from '../interp/handlers.ts';
 import { CPU_BYTES, EXEC_ENTRIES, KIND_READ, LEAVE, REC, TLB_ENTRIES, TLB_EXEC, TLB_READ, TLB_WRITE } from '../interp/record.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
@@ -17,6 +19,7 @@ import { frameInfo, type Machine } from '../machine.ts';
 import { type Engine, EXIT, type Exit, type Platform } from '../platform.ts';
 import { CodeCache, FRAME_WRITTEN, type Mode } from './code-cache.ts';
 import { Core, EXC, GuestFault, HIGH } from './core.ts';
+import { Breakpoints, DR6_BS, DR6_HITS, noteDebug, onlyBranches, stepping } from './debug.ts';
 import { deliver } from './exceptions.ts';
 import { checkSse, finit } from './fpu.ts';
 import { type HelperContext, NEXT, runHelper } from './helpers.ts';
@@ -38,6 +41,8 @@ export interface EngineOptions {
 
 const CPU_FRAMES = Math.ceil(CPU_BYTES / 4096);
 const MAX_GENERATION = 127;
+/** In pendingDb: one instruction more comes first (after MOV SS). */
+const DEFERRED = 0x8000_0000;
 const SCRATCH = cpuState.scratch.offset;
 const HELPER = specialOf('helper');
 const MOVS = specialOf('movs');
@@ -51,6 +56,7 @@ export class InterpreterEngine implements Engine, HelperContext {
   private readonly interp: InterpreterExports;
   private readonly options: EngineOptions;
   private readonly overrides: Overrides;
+  private readonly breakpoints: Breakpoints;
   private readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true };
   private readonly insn = new Insn();
   /** vCPU blocks this engine has initialised: whose TLBs a change of a frame must reach. */
@@ -70,6 +76,8 @@ export class InterpreterEngine implements Engine, HelperContext {
     };
     this.cache.onProtect = (mfn) => this.dropWrites(mfn);
     this.core.codeWritten = (mfn) => this.dropCode(mfn);
+    this.core.flushTlb = () => this.flush();
+    this.breakpoints = new Breakpoints(this.core);
     this.overrides = new Overrides(this.core);
   }
 
@@ -168,6 +176,7 @@ export class InterpreterEngine implements Engine, HelperContext {
     c.cpu = cpu;
     const ip = c.lin(cpuState.rip) + n;
     c.setLin(cpuState.rip, c.code64 ? ip : ip >>> 0);
+    if (c.get32(cpuState.flagsRest) & TF) c.set32(cpuState.pendingDb, c.get32(cpuState.pendingDb) | DR6_BS);
   }
 
   linearToMaddr(cpu: number, linear: bigint, write: boolean): number {
@@ -271,7 +280,7 @@ export class InterpreterEngine implements Engine, HelperContext {
       return EXIT.tripleFault;
     }
     for (;;) {
-      const exit = c.get32(cpuState.flagsRest) & TF ? this.traced() : this.enter();
+      const exit = stepping(c) ? this.traced() : this.enter();
       if (exit >= 0) return exit as Exit;
     }
   }
@@ -458,6 +467,7 @@ export class InterpreterEngine implements Engine, HelperContext {
       if (!c.mmu.holdsCode(mfn, offset, size)) return false;
       this.dropCode(mfn);
     }
+    c.watch?.data(ea, size, write);
     this.fillData(ea, a, write);
     return true;
   }
@@ -570,20 +580,20 @@ export class InterpreterEngine implements Engine, HelperContext {
   private dispatch(i: Insn): number {
     const c = this.core;
     this.rp = 0;
-    if (i.operands.some((o) => o.kind === OPK.xmm)) checkSse(c);
+    if (usesXmm(i)) checkSse(c);
     const next = runHelper(c, i, this);
     switch (next) {
       case NEXT.next:
         c.setLin(cpuState.rip, c.nextIp);
-        return -1;
+        return this.window();
       case NEXT.jumped:
-        return -1;
+        return this.window();
       case NEXT.again:
         this.left -= 64;
         return this.left < 0 ? EXIT.budget : -1;
       case NEXT.shadow:
         c.setLin(cpuState.rip, c.nextIp);
-        return this.oneMore();
+        return c.stepping ? -1 : this.oneMore();
       case NEXT.unimplemented:
         this.lastError = `the instruction '${disassemble(i)}' is not there yet`;
         return EXIT.unimplemented;
@@ -598,11 +608,15 @@ export class InterpreterEngine implements Engine, HelperContext {
 
   /** After STI and the like: one instruction more, then interrupts may come. */
   private oneMore(): number {
-    const c = this.core;
-    if (c.get32(cpuState.irqWindow) === 0) return -1;
+    if (this.core.get32(cpuState.irqWindow) === 0 || stepping(this.core)) return -1;
     const exit = this.single();
-    if (exit >= 0) return exit;
-    return this.interruptible(c.cpu) ? EXIT.irqWindow : -1;
+    return exit >= 0 ? exit : this.window();
+  }
+  /** Leaves for what waits to be delivered, if it can be now. */
+  private window(): number {
+    const waits = this.core.get32(cpuState.irqWindow);
+    if (waits === 0) return -1;
+    return waits > 1 || this.interruptible(this.core.cpu) ? EXIT.irqWindow : -1;
   }
 
   /** Runs exactly one instruction at rip. */
@@ -612,6 +626,8 @@ export class InterpreterEngine implements Engine, HelperContext {
       c.ip = c.lin(cpuState.rip);
       const linear = this.fetchAddress();
       const i = this.decodeAt();
+      // the bulk forms would do more than one element
+      if (c.stepping && (i.op === X.movs || i.op === X.stos)) return this.dispatch(i);
       const at = c.cpu + SCRATCH;
       const off = (linear >>> 0) & 4095;
       c.setLin(cpuState.ripBase, c.ip - off);
@@ -622,16 +638,66 @@ export class InterpreterEngine implements Engine, HelperContext {
     });
   }
 
-  /** Single-stepping: #DB after each instruction. @spec SDM 3B 17.3.1.4 */
+  /** One instruction, and the debug exceptions that are due before and after it. */
   private traced(): number {
     const c = this.core;
-    const exit = this.single();
-    if (exit >= 0 && exit !== EXIT.hypercall) return exit;
-    if (exit === EXIT.hypercall) return exit;
-    if ((c.get32(cpuState.flagsRest) & TF) === 0) return exit;
-    const dr6 = cpuState.dr.addr(c.cpu, 6);
-    c.m.setU64(dr6, c.m.u64(dr6) | 0x4000n);
     if (--this.left < 0) return EXIT.budget;
+    const due = c.get32(cpuState.pendingDb);
+    c.set32(cpuState.pendingDb, 0);
+    if (due !== 0 && (due & DEFERRED) === 0) return this.debugTrap(due);
+    const flags = c.get32(cpuState.flagsRest);
+    const at = c.code64 ? c.lin(cpuState.rip) : (c.lin(cpuState.rip) + c.segBase(SEG.cs)) >>> 0;
+    const hits = flags & RF ? 0 : this.breakpoints.atInstruction(at);
+    if (hits !== 0) {
+      noteDebug(c, hits);
+      return this.raise(EXC.DB, -1, 'fault');
+    }
+    const deliveries = c.deliveries;
+    const exit = this.watched();
+    const carried = due & ~DEFERRED;
+    if (c.deliveries === deliveries) return this.afterStep(exit, flags, carried);
+    c.set32(cpuState.pendingDb, carried);
+    return exit;
+  }
+  /** Runs one instruction under the eyes of the data and port breakpoints. */
+  private watched(): number {
+    const c = this.core;
+    c.stepping = true;
+    // with empty TLBs every access comes by
+    if (this.breakpoints.arm()) this.flush();
+    try {
+      return this.single();
+    } finally {
+      this.breakpoints.disarm();
+      c.stepping = false;
+    }
+  }
+  /** The traps of an instruction that is through; `flags` are those it began with. */
+  private afterStep(exit: number, flags: number, carried: number): number {
+    const c = this.core;
+    const { op } = this.insn;
+    const now = c.get32(cpuState.flagsRest);
+    if (flags & RF && op !== X.iret) c.set32(cpuState.flagsRest, now & ~RF);
+    // SYSCALL into a kernel that masks TF is not stepped into
+    const traps = (flags & TF) !== 0 && (op !== X.syscall || (now & TF) !== 0);
+    const jumped = c.lin(cpuState.rip) !== c.nextIp;
+    const why = carried | this.breakpoints.hits | (traps && (jumped || !onlyBranches(c)) ? DR6_BS : 0);
+    if (exit === EXIT.hypercall || exit === EXIT.unimplemented || exit === EXIT.tripleFault) return exit;
+    if (this.loadsSs()) {
+      // the instruction behind it comes first, with what the data breakpoints saw here
+      if (why & DR6_HITS) c.set32(cpuState.pendingDb, ((why & DR6_HITS) | DEFERRED) >>> 0);
+      return exit === EXIT.irqWindow ? -1 : exit;
+    }
+    if (why !== 0) return this.debugTrap(why);
+    return exit === -1 && op !== X.sti ? this.window() : exit;
+  }
+  private loadsSs(): boolean {
+    const { op, operands } = this.insn;
+    const [d] = operands;
+    return (op === X.mov_sreg || op === X.pop) && d.kind === OPK.sreg && d.reg === SEG.ss;
+  }
+  private debugTrap(why: number): number {
+    noteDebug(this.core, why);
     return this.raise(EXC.DB, -1, 'trap');
   }
 

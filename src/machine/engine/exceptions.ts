@@ -1,6 +1,7 @@
 /** Delivery of exceptions and interrupts through the IVT or IDT, and IRET. @spec SDM 3A 6 */
 import { AC, IF, IOPL, NT, RF, TF, VIF, VIP, VM } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
+import { stepping } from './debug.ts';
 import { ATTR_P, ATTR_S, type Core, EXC, GuestFault, HIGH } from './core.ts';
 import {
   type Descriptor,
@@ -10,11 +11,11 @@ import {
   descLimit,
   isCode,
   isConforming,
-
   modeChanged,
   readDescriptor,
   setCodeSegment,
 } from './segments.ts';
+import { switchTask } from './task.ts';
 
 /** How a vector came about: shapes privilege checks, the pushed RF and the error code's EXT bit. */
 export type Cause = 'fault' | 'trap' | 'external' | 'software';
@@ -22,17 +23,24 @@ export type Cause = 'fault' | 'trap' | 'external' | 'software';
 const CONTRIBUTORY = new Set<number>([EXC.DE, EXC.TS, EXC.NP, EXC.SS, EXC.GP]);
 const WITH_ERROR = new Set<number>([EXC.DF, EXC.TS, EXC.NP, EXC.SS, EXC.GP, EXC.PF, EXC.AC]);
 
-/** Delivers; `ip` is what gets pushed. False: triple fault. */
-export function deliver(c: Core, vector: number, errorCode: number, cause: Cause, ip: number): boolean {
+/**
+ * Delivers; `ip` is what gets pushed, `faultIp` what a fault on the way pushes instead: an INT n that cannot be delivered
+ * has not been executed. False: triple fault.
+ */
+export function deliver(c: Core, vector: number, errorCode: number, cause: Cause, ip: number, faultIp = ip): boolean {
   let v = vector;
   let err = errorCode;
   let how = cause;
+  let from = ip;
+  c.deliveries++;
+  c.taskSwitched = false;
   for (let depth = 0; ; depth++) {
     try {
-      deliverOnce(c, v, err, how, ip);
+      deliverOnce(c, v, err, how, from);
       return true;
     } catch (e) {
       if (!(e instanceof GuestFault)) throw e;
+      from = c.taskSwitched ? c.lin(cpuState.rip) : faultIp;
       if (v === EXC.DF || depth > 3) return false;
       const second = e.vector;
       const first = v;
@@ -60,8 +68,10 @@ function deliverOnce(c: Core, vector: number, err: number, cause: Cause, ip: num
   return deliverProtected(c, vector, err, cause, ip);
 }
 
+/** RF is kept up to date only while instructions are run one by one; elsewhere the last one has cleared it. */
 function imageFlags(c: Core, cause: Cause): number {
-  return cause === 'fault' ? c.flags | RF : c.flags;
+  if (cause === 'fault') return c.flags | RF;
+  return stepping(c) ? c.flags : c.flags & ~RF;
 }
 
 function deliverReal(c: Core, vector: number, ip: number): void {
@@ -146,16 +156,17 @@ function deliverProtected(c: Core, vector: number, err: number, cause: Cause, ip
   const lo = c.read32(at, false);
   const hi = c.read32(at + 4, false);
   const type = (hi >>> 8) & 0x1f;
-  if (type === 5) c.fault(EXC.GP, gateError(vector, cause)); // task gates: hardware task switching is not there yet
-  if (type !== 0xe && type !== 0xf && type !== 6 && type !== 7) c.gp(gateError(vector, cause));
+  if (type !== 5 && type !== 0xe && type !== 0xf && type !== 6 && type !== 7) c.gp(gateError(vector, cause));
   if (cause === 'software' && ((hi >>> 13) & 3) < c.cpl) c.gp(gateError(vector, cause));
   if (!(hi & 0x8000)) c.fault(EXC.NP, gateError(vector, cause));
+  if (type === 5) return throughTaskGate(c, lo >>> 16, WITH_ERROR.has(vector) ? err : -1, cause, ip);
   const wide = (type & 8) !== 0;
   const z = wide ? 4 : 2;
   const offset = wide ? ((hi & 0xffff_0000) | (lo & 0xffff)) >>> 0 : lo & 0xffff;
   const sel = lo >>> 16;
   const x = gateTarget(c, sel, cause, false);
   const cpl = isConforming(descAttr(x)) ? c.cpl : descDpl(x);
+  if (c.vm86 && cpl !== 0) c.gp(sel & 0xfffc);
   const flags = imageFlags(c, cause);
   const words = err >= 0 && WITH_ERROR.has(vector) ? [err] : [];
   words.push(ip, c.segSel(SEG.cs), flags);
@@ -184,6 +195,19 @@ function deliverProtected(c: Core, vector: number, err: number, cause: Cause, ip
   enterGate(c, type, offset);
 }
 
+/** The handler is a task of its own; nothing is pushed but an error code, on its stack. */
+function throughTaskGate(c: Core, sel: number, err: number, cause: Cause, ip: number): void {
+  const ext = cause === 'software' ? 0 : 1;
+  const flags = c.flags;
+  c.flags = imageFlags(c, cause);
+  try {
+    switchTask(c, sel, 'interrupt', ip, ext);
+  } finally {
+    if (!c.taskSwitched) c.flags = flags;
+  }
+  if (err >= 0) c.push(c.segAttr(SEG.tr) & 8 ? 4 : 2, BigInt(err >>> 0));
+}
+
 function pushWords(c: Core, at: number, words: readonly number[], z: number, cpl: number): void {
   words.forEach((w, i) => {
     c.put(z, BigInt(w >>> 0), i * z);
@@ -209,7 +233,7 @@ export function innerStack(c: Core, cpl: number): { ss: number; sp: number } {
 export function iret(c: Core, z: number): void {
   if (!c.protectedMode) return iretReal(c, z);
   if (c.vm86) return iretVm86(c, z);
-  if (c.flags & NT) c.gp(0); // a nested task: no hardware task switching yet
+  if (c.flags & NT) return endTask(c);
   const n = c.code64 ? 5 : 3;
   c.load(c.stackAt(0), n * z);
   const ip = c.take(z, 0);
@@ -234,6 +258,14 @@ export function iret(c: Core, z: number): void {
   }
   if (!c.code64 && !outer) c.addSp(3 * z);
   finishIret(c, { z, ip, sel, flags, x, sp, ss, outer, loadSs: c.code64 || outer });
+}
+
+/** IRET with NT set goes back to the task this one was called from. */
+function endTask(c: Core): void {
+  if (c.longMode) c.gp(0);
+  const link = Number(c.read(c.segBase(SEG.tr), 2, false));
+  switchTask(c, link, 'iret', c.nextIp);
+  c.m.setU32(c.cpu + cpuState.nmiBlocked.offset, 0);
 }
 
 interface Return {

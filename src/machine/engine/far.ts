@@ -1,4 +1,4 @@
-/** Far transfers without hardware task switches: JMP, CALL, RET far, call gates, SYSCALL family. @spec SDM 3A 5.8 */
+/** Far transfers: JMP, CALL, RET far, call gates, SYSCALL family. @spec SDM 3A 5.8 */
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { IF, IOPL, RF, VM } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
@@ -17,6 +17,7 @@ import {
   readDescriptor,
   setCodeSegment,
 } from './segments.ts';
+import { switchTask } from './task.ts';
 
 const EFER_SCE = 1;
 
@@ -43,7 +44,7 @@ export function farJump(c: Core, i: Insn, call: boolean): void {
   if ((sel & 0xfffc) === 0) c.gp(0);
   const x = { ...readDescriptor(c, sel) };
   const attr = descAttr(x);
-  if (!(attr & 0x10)) return throughGate(c, x, sel, call);
+  if (!(attr & 0x10)) return throughSystem(c, x, sel, call);
   checkDirect(c, x, sel);
   if (call) pushReturn(c, z);
   setCodeSegment(c, sel, x, c.cpl);
@@ -66,7 +67,20 @@ function pushReturn(c: Core, z: number): void {
   c.addSp(-2 * z);
 }
 
-/** A call gate. TSS and task gates would be hardware task switches, which are not there. */
+const TASK_GATE = 5;
+
+/** To a system descriptor: a TSS, a task gate, or a call gate. */
+function throughSystem(c: Core, x: Descriptor, sel: number, call: boolean): void {
+  const attr = descAttr(x);
+  const type = attr & 0xf;
+  const isTss = type === 1 || type === 3 || type === 9 || type === 11;
+  if (c.longMode || !(isTss || type === TASK_GATE)) return throughGate(c, x, sel, call);
+  if (descDpl(x) < c.cpl || descDpl(x) < (sel & 3)) c.gp(sel & 0xfffc);
+  if (!(attr & ATTR_P)) c.fault(EXC.NP, sel & 0xfffc);
+  switchTask(c, isTss ? sel : x.lo >>> 16, call ? 'call' : 'jump', c.nextIp);
+}
+
+/** A call gate. */
 function throughGate(c: Core, gate: Descriptor, sel: number, call: boolean): void {
   const err = sel & 0xfffc;
   const type = descAttr(gate) & 0xf;

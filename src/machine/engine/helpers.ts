@@ -1,6 +1,7 @@
 /** Which helper runs which instruction. */
-import { type Insn, OPK } from '../../x86/insn.ts';
+import type { Insn } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
+import { usesXmm } from '../../x86/sem/vector.ts';
 import { AC } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { EXIT, type Exit } from '../platform.ts';
@@ -8,10 +9,11 @@ import { bound, crc32, decimal, divide, enter, loopTaken, popAll, popOperand, pu
 import { type Core, EXC } from './core.ts';
 import { deliver, iret } from './exceptions.ts';
 import { farJump, farReturn, syscall, sysenter, sysexit, sysret } from './far.ts';
-import { checkX87, fxrstor, fxsave, mxcsr } from './fpu.ts';
+import { fxrstor, fxsave, mxcsr } from './fpu.ts';
 import { runSse } from './sse.ts';
 import { stringOp } from './strings.ts';
 import * as sys from './system.ts';
+import { registerMmx } from './x87/mmx.ts';
 import { registerX87 } from './x87/register.ts';
 
 /** What a helper asks of the run loop. */
@@ -55,7 +57,7 @@ function jumps(names: readonly (keyof typeof X)[], run: (c: Core, i: Insn, h: He
 
 export function runHelper(c: Core, i: Insn, h: HelperContext): Next {
   const helper = table[i.op];
-  if (i.operands.some((o) => o.kind === OPK.xmm)) return runSse(c, i) ? NEXT.next : NEXT.unimplemented;
+  if (usesXmm(i)) return runSse(c, i) ? NEXT.next : NEXT.unimplemented;
   return helper ? helper(c, i, h) : NEXT.unimplemented;
 }
 
@@ -83,11 +85,11 @@ jumps(['call'], (c, i) => {
 
 function softwareInterrupt(c: Core, vector: number): Next {
   if (c.vm86 && vector !== 3 && (c.flags & 0x3000) !== 0x3000) c.gp();
-  return deliver(c, vector, -1, 'software', c.nextIp) ? NEXT.jumped : EXIT.tripleFault;
+  return deliver(c, vector, -1, 'software', c.nextIp, c.ip) ? NEXT.jumped : EXIT.tripleFault;
 }
 table[X.int] = (c, i) => softwareInterrupt(c, i.imm & 255);
 table[X.int3] = (c) => softwareInterrupt(c, EXC.BP);
-table[X.int1] = (c) => (deliver(c, EXC.DB, -1, 'trap', c.nextIp) ? NEXT.jumped : EXIT.tripleFault);
+table[X.int1] = (c) => (deliver(c, EXC.DB, -1, 'trap', c.nextIp, c.ip) ? NEXT.jumped : EXIT.tripleFault);
 table[X.into] = (c) => (c.flags & 0x800 ? softwareInterrupt(c, EXC.OF) : NEXT.next);
 plain(['bound'], bound);
 for (const n of ['ud0', 'ud1', 'ud2', 'invalid'] as const) table[X[n]] = (c) => c.ud();
@@ -242,11 +244,17 @@ for (const [n, s, write] of [
 // --- x87 and SSE state -------------------------------------------------------------------------------------------------------
 
 registerX87(plain);
-plain(['emms'], (c) => {
-  checkX87(c);
-  c.m.setU8(c.cpu + cpuState.ftw.offset, 0);
-});
 plain(['fxsave'], fxsave);
 plain(['fxrstor'], fxrstor);
 plain(['ldmxcsr'], (c, i) => mxcsr(c, i, false));
 plain(['stmxcsr'], (c, i) => mxcsr(c, i, true));
+
+/** Last, so that SSE's helpers of the same names are known. */
+registerMmx((name, applies, run) => {
+  const others = table[X[name]];
+  table[X[name]] = (c, i, h) => {
+    if (!applies(i)) return others ? others(c, i, h) : NEXT.unimplemented;
+    run(c, i);
+    return NEXT.next;
+  };
+});

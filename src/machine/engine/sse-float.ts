@@ -2,7 +2,7 @@
 import { type OpName, OP as X } from '../../x86/ops.ts';
 import { cpuState } from '../cpu-state.ts';
 import { EXC } from './core.ts';
-import { F32, F64, type Format, FX, SoftFloat } from './softfloat.ts';
+import { F32, F64, type Format, SoftFloat } from './softfloat.ts';
 import type { Operands } from './sse-operands.ts';
 
 type SseHelper = (o: Operands) => void;
@@ -56,10 +56,10 @@ function comi(f: Format, signalling: boolean): SseHelper {
   };
 }
 
+const FORMS = [['ps', F32, false], ['pd', F64, false], ['ss', F32, true], ['sd', F64, true]] as const;
+
 function arithmetic(register: Register): void {
-  for (const [suffix, f, scalar] of [
-    ['ps', F32, false], ['pd', F64, false], ['ss', F32, true], ['sd', F64, true],
-  ] as const) {
+  for (const [suffix, f, scalar] of FORMS) {
     const define = (name: string, fn: (s: SoftFloat, a: bigint, b: bigint) => bigint): void =>
       register(X[`${name}${suffix}` as OpName], binary(f, scalar, fn));
     define('add', (s, a, b) => s.add(a, b, f));
@@ -116,8 +116,56 @@ function conversions(register: Register): void {
     });
 }
 
+/** SSE3's additions across and alternating; ROUNDxx; dot products. */
+function later(register: Register): void {
+  for (const [suffix, f] of [['ps', F32], ['pd', F64]] as const) {
+    const across = (subtract: boolean) => (o: Operands): void => {
+      const b = o.lanes(1, f.size);
+      const v = [...o.lanes(0, f.size), ...b];
+      const s = new SoftFloat(o.mxcsr);
+      const out = b.map((_, n) => s.add(v[2 * n]!, v[2 * n + 1]!, f, subtract));
+      settle(o, s);
+      o.setLanes(f.size, out);
+    };
+    register(X[`hadd${suffix}`], across(false));
+    register(X[`hsub${suffix}`], across(true));
+    register(X[`addsub${suffix}`], (o) => {
+      const b = o.lanes(1, f.size);
+      const s = new SoftFloat(o.mxcsr);
+      const out = o.lanes(0, f.size).map((a, n) => s.add(a, b[n]!, f, (n & 1) === 0));
+      settle(o, s);
+      o.setLanes(f.size, out);
+    });
+    register(X[`dp${suffix}`], (o) => dotProduct(f, o));
+  }
+  for (const [suffix, f, scalar] of FORMS)
+    register(X[`round${suffix}`], (o) => {
+      const silent = (o.imm & 8) !== 0;
+      const round = (s: SoftFloat, v: bigint): bigint =>
+        s.toIntegral(v, f, o.imm & 4 ? s.rounding : o.imm & 3, silent);
+      binary(f, scalar, (s, _a, b) => round(s, b))(o);
+    });
+}
+/** Each step raises its exceptions before the next begins. */
+function dotProduct(f: Format, o: Operands): void {
+  const b = o.lanes(1, f.size);
+  const a = o.lanes(0, f.size);
+  const step = (fn: (s: SoftFloat) => bigint[]): bigint[] => {
+    const s = new SoftFloat(o.mxcsr);
+    const out = fn(s);
+    settle(o, s);
+    return out;
+  };
+  let v = step((s) => a.map((x, n) => ((o.imm >> (4 + n)) & 1 ? s.mul(x, b[n]!, f) : 0n)));
+  while (v.length > 1) {
+    const terms = v;
+    v = step((s) => Array.from({ length: terms.length / 2 }, (_, n) => s.add(terms[2 * n]!, terms[2 * n + 1]!, f)));
+  }
+  o.setLanes(f.size, a.map((_, n) => ((o.imm >> n) & 1 ? v[0]! : 0n)));
+}
+
 export function registerSseFloat(register: Register): void {
   arithmetic(register);
   conversions(register);
+  later(register);
 }
-void FX;

@@ -38,7 +38,12 @@ export class Operands {
   }
   /** Writes lanes of operand 0 (an XMM register) from the bottom; those above stay. */
   setLanes(size: number, values: readonly bigint[]): void {
-    const at = this.xmm(this.i.operands[0]);
+    this.put(this.xmm(this.i.operands[0]), size, values);
+  }
+  setXmm0(size: number, values: readonly bigint[]): void {
+    this.put(cpuState.xmm.addr(this.c.cpu), size, values);
+  }
+  private put(at: number, size: number, values: readonly bigint[]): void {
     values.forEach((v, n) => {
       this.c.put(size, v, 0);
       for (let b = 0; b < size; b++) this.c.m.setU8(at + n * size + b, this.c.buf.getUint8(b));

@@ -8,6 +8,7 @@ import { cpuState } from '../cpu-state.ts';
 import type { Core } from './core.ts';
 import { registerSseFloat } from './sse-float.ts';
 import { Operands } from './sse-operands.ts';
+import { registerSseText } from './sse-text.ts';
 
 export type SseHelper = (o: Operands) => void;
 
@@ -44,4 +45,6 @@ function maskmovdqu(o: Operands): void {
   for (let k = 0; k < 16; k++) if (mask[k]! & 0x80n) c.write(c.linearOf(at + BigInt(k), i.seg), 1, value[k]!);
 }
 table.set(X.maskmovdqu, maskmovdqu);
-registerSseFloat((op, run) => table.set(op, run));
+const register = (op: number, run: SseHelper): void => void table.set(op, run);
+registerSseFloat(register);
+registerSseText(register);

@@ -19,7 +19,7 @@ export function stringOp(c: Core, i: Insn): boolean {
   const countSize = i.addrSize;
   for (let n = 0; ; n++) {
     if (rep && BigInt.asUintN(8 * countSize, c.gpr(RCX)) === 0n) return true;
-    if (n === CHUNK) return false;
+    if (n === (c.stepping ? 1 : CHUNK)) return false;
     element(c, i);
     if (!rep) return true;
     c.setGpr(RCX, countSize, c.gpr(RCX) - 1n);

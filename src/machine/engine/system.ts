@@ -1,9 +1,10 @@
 /** System instructions: control registers, descriptor tables, MSRs, ports, and their like. @spec SDM 2, APM 3 */
 import { type Insn, OPK } from '../../x86/insn.ts';
-import { AC, IF, IOPL, VM } from '../../x86/flags.ts';
+import { AC, IF, IOPL, RF, VM } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA } from '../mmu.ts';
 import { ATTR_L, ATTR_P, type Core, EXC } from './core.ts';
+import { noteDebug } from './debug.ts';
 import { ioplAllows } from './far.ts';
 import { descAttr, descDpl, descLimit, isConforming, loadSegment, modeChanged, readDescriptor, systemBase } from './segments.ts';
 
@@ -12,6 +13,7 @@ const CR0_WRITABLE = 0xe005_003f;
 const CR0_ET = 0x10;
 const CR0_NW = 0x2000_0000;
 const CR0_CD = 0x4000_0000;
+const DR6_BD = 0x2000;
 
 export interface SystemHooks {
   /** The page tables or what they mean changed: forget translations. */
@@ -96,15 +98,17 @@ export function movDr(c: Core, i: Insn): void {
   if (dr7 & 0x2000) {
     // general detect: DR7.GD makes the access itself a debug exception
     c.m.setU64(cpuState.dr.addr(c.cpu, 7), BigInt(dr7 & ~0x2000));
-    c.m.setU64(cpuState.dr.addr(c.cpu, 6), c.m.u64(cpuState.dr.addr(c.cpu, 6)) | 0x2000n);
+    noteDebug(c, DR6_BD);
     c.fault(EXC.DB);
   }
   if (d.kind !== OPK.dr) return c.setGpr(d.reg, c.code64 ? 8 : 4, c.m.u64(cpuState.dr.addr(c.cpu, r)));
   let v = BigInt.asUintN(c.code64 ? 64 : 32, c.gpr(s.reg));
   if (r >= 6 && v >> 32n) c.gp();
   if (r === 6) v = (v & 0xe00fn) | 0xffff_0ff0n;
-  if (r === 7) v = (v & 0xffff_2fffn) | 0x400n;
+  if (r === 7) v = (v & 0xffff_27ffn) | 0x400n;
   c.m.setU64(cpuState.dr.addr(c.cpu, r), v);
+  // RF is over with this instruction, which may be the last that nobody watched
+  c.set32(cpuState.flagsRest, c.get32(cpuState.flagsRest) & ~RF);
 }
 
 // --- descriptor tables --------------------------------------------------------------------------------------------------
@@ -208,6 +212,7 @@ function selectorInfo(c: Core, sel: number, what: string): number {
 
 /** I/O permission: IOPL, or the TSS's bitmap. */
 export function checkPort(c: Core, port: number, size: number): void {
+  c.watch?.port(port, size);
   if (!c.protectedMode || (!c.vm86 && ioplAllows(c))) return;
   const limit = c.m.u32(c.seg(SEG.tr) + 4);
   if (!(c.segAttr(SEG.tr) & 8) || limit < 103) c.gp();
@@ -250,8 +255,11 @@ const MSR_GS_BASE = 0xc000_0101;
 const MSR_PAT = 0x277;
 const MSR_TSC = 0x10;
 const MSR_TSC_ADJUST = 0x3b;
-/** SCE, LME, LMA, NXE. */
-const EFER_KNOWN = 0xd01;
+const MSR_DEBUGCTL = 0x1d9;
+/** LBR, BTF, PB0 to PB3. */
+const DEBUGCTL_KNOWN = 0x3fn;
+/** SCE, LME, LMA, NXE, AIBRSE (automatic IBRS, which asks for nothing here). */
+const EFER_KNOWN = 0x20_0d01;
 
 export function rdmsr(c: Core, tsc: () => bigint): void {
   c.requireCpl0();
@@ -277,6 +285,8 @@ function readMsr(c: Core, index: number, tsc: () => bigint): bigint {
       return tsc();
     case MSR_TSC_ADJUST:
       return c.get(cpuState.tscOffset);
+    case MSR_DEBUGCTL:
+      return BigInt(c.get32(cpuState.debugCtl));
   }
   if (!c.platform.rdmsr(c.cpu, index, c.out4)) c.gp();
   return (BigInt(c.out4[1]!) << 32n) | BigInt(c.out4[0]!);
@@ -310,6 +320,9 @@ export function wrmsr(c: Core, hooks: SystemHooks, tsc: () => bigint): void {
       return c.set(cpuState.tscOffset, c.get(cpuState.tscOffset) + v - tsc());
     case MSR_TSC_ADJUST:
       return c.set(cpuState.tscOffset, v);
+    case MSR_DEBUGCTL:
+      if (v & ~DEBUGCTL_KNOWN) c.gp();
+      return c.set32(cpuState.debugCtl, lo);
   }
   if (!c.platform.wrmsr(c.cpu, index, lo, hi)) c.gp();
 }

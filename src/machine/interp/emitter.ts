@@ -2,9 +2,9 @@
  * The semantics' algebra as WebAssembly in which every operand is found through the record: what the interpreter's
  * handlers are made of. Locals: the named ones below, then a pool that each handler starts afresh.
  */
-import type { Bin, Sem, Size, Un, V32, V64, Var, Vec, VecVar } from '../../x86/sem/sem.ts';
+import type { Bin, Flt, FltSize, FltVar, Sem, Size, Un, V32, V64, Var, Vec, VecVar } from '../../x86/sem/sem.ts';
 import { Code } from '../../wasm/code.ts';
-import { I32, I64, V128, type ValType } from '../../wasm/module.ts';
+import { F32, F64, I32, I64, V128, type ValType } from '../../wasm/module.ts';
 import { ATOMIC, OP, SIMD } from '../../wasm/opcodes.ts';
 import { cpuState } from '../cpu-state.ts';
 import { KIND_ATOMIC, KIND_READ, KIND_RMW, KIND_WRITE, REC, TLB_READ, TLB_WRITE } from './record.ts';
@@ -20,16 +20,21 @@ const POOL64 = 40;
 const POOLV = 12;
 const FIRST_V = FIRST_POOL + POOL64;
 const VW = FIRST_V + POOLV;
+const POOLF = 6;
+const FIRST_F = { 4: VW + 1, 8: VW + 1 + POOLF } as const;
 /** Types of the locals after the three parameters. */
 export const LOCAL_TYPES: ValType[] = [
   ...Array<ValType>(LOCAL.ea - 3).fill(I32),
   ...Array<ValType>(FIRST_V - LOCAL.ea).fill(I64),
   ...Array<ValType>(POOLV + 1).fill(V128),
+  ...Array<ValType>(POOLF).fill(F32),
+  ...Array<ValType>(POOLF).fill(F64),
 ];
 
 const V = {} as V64;
 const B = {} as V32;
 const X = {} as Vec;
+const F = {} as Flt;
 const LOAD_S = { 1: OP.i64_load8_s, 2: OP.i64_load16_s, 4: OP.i64_load32_s, 8: OP.i64_load } as const;
 const STORE = { 1: OP.i64_store8, 2: OP.i64_store16, 4: OP.i64_store32, 8: OP.i64_store } as const;
 const RMW_SUFFIX = { 1: 'rmw8', 2: 'rmw16', 4: 'rmw32', 8: 'rmw' } as const;
@@ -43,6 +48,7 @@ export class InterpEmitter implements Sem {
   private readonly labels: Label[] = [];
   private pool = 0;
   private vpool = 0;
+  private fpool = 0;
   private places: readonly Place[] = [];
   /** Operand size of the handler being made, for jumps. */
   private z: Size = 8;
@@ -71,6 +77,7 @@ export class InterpEmitter implements Sem {
   beginHandler(places: readonly Place[], z: Size): void {
     this.pool = 0;
     this.vpool = 0;
+    this.fpool = 0;
     this.places = places;
     this.z = z;
   }
@@ -593,6 +600,11 @@ export class InterpEmitter implements Sem {
     this.code.get('vslot' in v ? v.vslot : VW);
     this.code.simdMem(SIMD.v128_store, 0, offset);
   }
+  vreg(r: number): Vec {
+    this.code.get(LOCAL.cpu);
+    this.code.simdMem(SIMD.v128_load, 0, state(cpuState.xmm) + 16 * r);
+    return X;
+  }
   v1(op: number, a: Vec | VecVar): Vec {
     this.vpush(a);
     this.code.simd(op);
@@ -604,9 +616,7 @@ export class InterpEmitter implements Sem {
     this.code.simd(op);
     return X;
   }
-  vshift(op: number, a: Vec | VecVar, count: V64 | Var): Vec {
-    // a Vec token with a count token lies below it on the stack already
-    this.vpush(a);
+  vshift(op: number, _a: Vec, count: V64 | Var): Vec {
     this.push(count);
     this.code.op(OP.i32_wrap_i64);
     this.code.simd(op);
@@ -684,5 +694,63 @@ export class InterpEmitter implements Sem {
     this.push(v);
     this.code.simd(SIMD.i64x2_splat);
     return X;
+  }
+
+  // --- floating point --------------------------------------------------------------------------------------------
+
+  mxcsr(): V64 {
+    this.code.get(LOCAL.cpu);
+    this.code.mem(OP.i64_load32_u, 2, state(cpuState.mxcsr));
+    return V;
+  }
+  fread(i: number, f: FltSize): Flt {
+    const offset = this.vaddr(i);
+    this.code.mem(f === 4 ? OP.f32_load : OP.f64_load, 0, offset);
+    return F;
+  }
+  fwrite(v: FltVar): void {
+    const offset = this.vaddr(0);
+    this.code.get(v.fslot);
+    this.code.mem(v.size === 4 ? OP.f32_store : OP.f64_store, 0, offset);
+  }
+  flet(_v: Flt, f: FltSize): FltVar {
+    if (this.fpool === POOLF) throw new Error('out of floating-point locals');
+    const fslot = FIRST_F[f] + this.fpool++;
+    this.code.set(fslot);
+    return { fslot, size: f };
+  }
+  fconst(n: number, f: FltSize): Flt {
+    const view = new DataView(new ArrayBuffer(8));
+    if (f === 4) view.setFloat32(0, n, true);
+    else view.setFloat64(0, n, true);
+    this.code.op(f === 4 ? OP.f32_const : OP.f64_const);
+    for (let k = 0; k < f; k++) this.code.byte(view.getUint8(k));
+    return F;
+  }
+  private fpush(operands: readonly FltVar[], op: number): void {
+    for (const x of operands) this.code.get(x.fslot);
+    this.code.op(op);
+  }
+  fop(op: number, ...operands: readonly FltVar[]): Flt {
+    this.fpush(operands, op);
+    return F;
+  }
+  fcmp(op: number, a: FltVar, b: FltVar): V32 {
+    this.fpush([a, b], op);
+    return B;
+  }
+  fbits(x: FltVar): V64 {
+    this.fpush([x], x.size === 4 ? OP.i32_reinterpret_f32 : OP.i64_reinterpret_f64);
+    if (x.size === 4) this.code.op(OP.i64_extend_i32_u);
+    return V;
+  }
+  ffrom(op: number, v: V64 | Var): Flt {
+    this.push(v);
+    this.code.op(op);
+    return F;
+  }
+  fto(op: number, x: FltVar): V64 {
+    this.fpush([x], op);
+    return V;
   }
 }

@@ -5,7 +5,7 @@
 import type { Mem } from '../../base/mem.ts';
 import { BASE_RIP, type Insn, NO_REG, type Operand, OPK } from '../../x86/insn.ts';
 import { OP as X, OP_NAMES } from '../../x86/ops.ts';
-import { CONTROL, vectorRow } from '../../x86/sem/vector.ts';
+import { CONTROL, usesXmm, vectorRow } from '../../x86/sem/vector.ts';
 import { cpuState, SEG, SEG_NONE } from '../cpu-state.ts';
 import { FORM, type Form, HANDLERS, handlerOf, type Special, specialOf } from './handlers.ts';
 import { REC } from './record.ts';
@@ -26,7 +26,7 @@ const SUBS = 16;
 const FORMS = Object.keys(FORM).length;
 const names = new Map<string, number>(OP_NAMES.map((n, i) => [n, i]));
 // operations that exist only for the interpreter
-for (const extra of ['imul1', 'imul2', 'imul3', 'jmpRel', 'callRel', 'cmpxchgPair', 'movdToGpr']) names.set(extra, names.size);
+for (const extra of ['imul1', 'imul2', 'imul3', 'jmpRel', 'callRel', 'cmpxchgPair', 'movdToGpr', 'loadWord']) names.set(extra, names.size);
 for (const h of HANDLERS) if (h.name.startsWith('lock.')) names.set(h.name, names.get(h.name) ?? names.size);
 
 const LOOKUP = new Int16Array(names.size * 4 * FORMS * SUBS).fill(-1);
@@ -46,7 +46,7 @@ for (const [name, id] of names)
     }
 const I = {
   imul1: ID('imul1'), imul2: ID('imul2'), imul3: ID('imul3'), jmpRel: ID('jmpRel'), callRel: ID('callRel'),
-  pair: ID('cmpxchgPair'), movdToGpr: ID('movdToGpr'),
+  pair: ID('cmpxchgPair'), movdToGpr: ID('movdToGpr'), loadWord: ID('loadWord'),
 } as const;
 const LOCKED = new Int16Array(OP_NAMES.length).fill(-1);
 for (const [name, id] of names) if (name.startsWith('lock.')) LOCKED[names.get(name.slice(5)) as number] = id;
@@ -393,7 +393,7 @@ export class Lowering {
     }
     const d = i.operands[0];
     if (d.kind === OPK.mm || i.operands[1].kind === OPK.mm) return this.helperNext(i);
-    if (d.kind === OPK.xmm || i.operands[1].kind === OPK.xmm) return this.vector(i);
+    if (usesXmm(i)) return this.vector(i);
     if (i.lock || (op === X.xchg && d.kind === OPK.mem)) return this.locked(i);
     if (BIT_OPS.has(op)) return this.bit(i, op);
     switch (op) {
@@ -514,7 +514,7 @@ export class Lowering {
       this.vectorRecord(i, handler, d, tmp);
       return true;
     }
-    const loader = o.size === 16 ? X.movaps : o.size === 8 ? X.movsd : X.movss;
+    const loader = o.size === 16 ? X.movaps : o.size === 8 ? X.movsd : o.size === 4 ? X.movss : I.loadWord;
     const l = this.record(this.find(loader, 8, FORM.rm));
     this.mem.setU16(l + REC.r1, XTMP);
     this.address(l, i);

@@ -18,11 +18,9 @@ export interface V32 {
 export interface Vec {
   readonly vec: true;
 }
-export interface F64v {
-  readonly f64: true;
-}
-export interface F32v {
-  readonly f32: true;
+/** A floating-point number of the size that its operation gives. */
+export interface Flt {
+  readonly flt: true;
 }
 /** A 64-bit value that was put aside. */
 export interface Var {
@@ -31,7 +29,13 @@ export interface Var {
 export interface VecVar {
   readonly vslot: number;
 }
+export interface FltVar {
+  readonly fslot: number;
+  readonly size: FltSize;
+}
 export type Size = 1 | 2 | 4 | 8;
+/** Bytes of a floating-point format. */
+export type FltSize = 4 | 8;
 
 /** An operation of two 64-bit values. */
 export interface Bin<R = V64> {
@@ -138,11 +142,13 @@ export interface Sem {
   /** Operand i as 16 bytes. */
   vread(i: number): Vec;
   vwrite(v: Vec | VecVar): void;
+  /** XMM register r, an implicit operand. */
+  vreg(r: number): Vec;
   /** A SIMD instruction of Wasm's by number. */
   v1(op: number, a: Vec | VecVar): Vec;
   v2(op: number, a: Vec, b: Vec | VecVar): Vec;
   v2(op: number, a: VecVar, b: VecVar): Vec;
-  vshift(op: number, a: Vec | VecVar, count: V64 | Var): Vec;
+  vshift(op: number, a: Vec, count: V64 | Var): Vec;
   shuffle(lanes: readonly number[], a: VecVar, b: VecVar): Vec;
   vconst(lo: bigint, hi: bigint): Vec;
   bitselect(ifOne: VecVar, ifZero: VecVar, mask: VecVar): Vec;
@@ -159,4 +165,19 @@ export interface Sem {
   imm8(): V64;
   /** The byte numbers that the instruction's immediate stands for, see CONTROL in vector.ts. */
   control(): Vec;
+
+  // Floating point: Wasm's operations by number, on the low element of a vector operand
+  mxcsr(): V64;
+  fread(i: number, f: FltSize): Flt;
+  /** Writes the low element of operand 0 and nothing else. */
+  fwrite(v: FltVar): void;
+  flet(v: Flt, f: FltSize): FltVar;
+  fconst(n: number, f: FltSize): Flt;
+  fop(op: number, ...operands: readonly FltVar[]): Flt;
+  fcmp(op: number, a: FltVar, b: FltVar): V32;
+  /** The bits, zero-extended. */
+  fbits(x: FltVar): V64;
+  /** A conversion from and to a 64-bit integer. */
+  ffrom(op: number, v: V64 | Var): Flt;
+  fto(op: number, x: FltVar): V64;
 }

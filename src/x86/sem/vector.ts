@@ -5,55 +5,12 @@
  * instruction that differs from another only in name is an alias. @spec SDM 2
  */
 import { SIMD } from '../../wasm/opcodes.ts';
-import type { Access, Semantics } from './integer.ts';
-import type { Sem, V32, V64, Var, Vec, VecVar } from './sem.ts';
+import { type Insn, OPK } from '../insn.ts';
+import { OP as X } from '../ops.ts';
+import type { Sem, V32, V64, Var, Vec } from './sem.ts';
+import { VECTOR_FLOAT } from './vector-float.ts';
+import { both, type Fn, fromMemory, lanes, load, one, pairs, row, rr, rri, shuffled, store, type VectorSemantics } from './vector-rows.ts';
 
-export interface VectorSemantics extends Semantics {
-  readonly name: string;
-  /** Operands as in interp/handlers.ts; a general register may stand where the instruction has one. */
-  readonly form: 'rr' | 'rm' | 'mr' | 'rri' | 'ri';
-  /** Bytes of the memory operand, 0 for register forms. */
-  readonly mem: number;
-  readonly dst: Access;
-  /** Operand size where REX.W tells two forms apart; else 8. */
-  readonly z: 4 | 8;
-  /** A misaligned memory operand faults. */
-  readonly aligned: boolean;
-}
-
-type Fn = (e: Sem) => void;
-const row = (form: VectorSemantics['form'], name: string, fn: Fn, more: Partial<VectorSemantics> = {}): VectorSemantics => ({
-  name, form, mem: 0, dst: 'rw', z: 8, aligned: false, fn, ...more,
-});
-export const rr = (name: string, fn: Fn, z: 4 | 8 = 8): VectorSemantics => row('rr', name, fn, { z });
-export const rri = (name: string, fn: Fn, z: 4 | 8 = 8): VectorSemantics => row('rri', name, fn, { z });
-const load = (name: string, mem: number, fn: Fn, aligned = false): VectorSemantics => row('rm', name, fn, { mem, aligned });
-const store = (name: string, mem: number, fn: Fn, aligned = false): VectorSemantics =>
-  row('mr', name, fn, { mem, dst: 'w', aligned });
-
-/** dst = dst op src */
-const two = (name: string, op: number): VectorSemantics => rr(name, (e) => e.vwrite(e.v2(op, e.vread(0), e.vread(1))));
-const pairs = (list: Readonly<Record<string, number>>): VectorSemantics[] =>
-  Object.entries(list).map(([name, op]) => two(name, op));
-/** dst = op src */
-const one = (name: string, op: number): VectorSemantics => rr(name, (e) => e.vwrite(e.v1(op, e.vread(1))));
-/** Both operands put aside: a is the destination. */
-export const both =
-  (fn: (e: Sem, a: VecVar, b: VecVar) => Vec): Fn =>
-  (e) => {
-    const a = e.vlet(e.vread(0));
-    const b = e.vlet(e.vread(1));
-    e.vwrite(fn(e, a, b));
-  };
-
-/** The byte lanes of elements of `size` bytes; 0 and up from a, from 16 bytes on from b. */
-export const lanes = (size: number, elements: readonly number[]): number[] =>
-  elements.flatMap((i) => Array.from({ length: size }, (_, k) => i * size + k));
-export const shuffled = (name: string, size: number, elements: readonly number[]): VectorSemantics =>
-  rr(
-    name,
-    both((e, a, b) => e.shuffle(lanes(size, elements), a, b)),
-  );
 /** Elements from..from+n/2 of both operands in turn. */
 const interleave = (name: string, size: number, high: boolean): VectorSemantics => {
   const n = 16 / size;
@@ -191,6 +148,7 @@ const moves: VectorSemantics[] = [
   rr('movd', (e) => e.vwrite(lowOf(e, 8))),
   toGpr(4),
   toGpr(8),
+  load('loadWord', 2, (e) => e.vwrite(e.setLane16(zero(e), 0, e.read(1, 2)))),
   load('movlps', 8, (e) => e.vwrite(e.setLane64(e.vread(0), 0, e.read(1, 8)))),
   load('movhps', 8, (e) => e.vwrite(e.setLane64(e.vread(0), 1, e.read(1, 8)))),
   store('movhps', 8, (e) => e.write(8, e.lane64(e.vread(1), 1))),
@@ -258,7 +216,131 @@ const sse2: VectorSemantics[] = [
   rri('pinsrw', (e) => insertByImm(e, 1)),
 ];
 
-export const VECTOR: readonly VectorSemantics[] = [...moves, ...sse2];
+/** Elements from the even and the odd places of both operands, made into one by `op`. */
+const horizontal = (name: string, size: 2 | 4, op: number): VectorSemantics => {
+  const n = 16 / size;
+  const places = (odd: number): number[] => lanes(size, Array.from({ length: n }, (_, i) => 2 * i + odd));
+  return rr(
+    name,
+    both((e, a, b) => {
+      const even = e.vlet(e.shuffle(places(0), a, b));
+      const odd = e.vlet(e.shuffle(places(1), a, b));
+      return e.v2(op, even, odd);
+    }),
+  );
+};
+/** dst negated, zeroed or kept as src is negative, zero or positive. */
+const sign = (name: string, less: number, sub: number, unequal: number): VectorSemantics =>
+  rr(
+    name,
+    both((e, a, b) => {
+      const negative = e.vlet(e.v2(less, e.vget(b), zero(e)));
+      const value = e.v2(sub, e.v2(SIMD.v128_xor, a, negative), negative);
+      return e.v2(SIMD.v128_and, value, e.v2(unequal, e.vget(b), zero(e)));
+    }),
+  );
+/** The rounded high part of a product, which wraps where Wasm's saturates. */
+const pmulhrsw: Fn = both((e, a, b) => {
+  const least = 0x8000_8000_8000_8000n;
+  const high = e.v2(SIMD.i16x8_q15mulr_sat_s, a, b);
+  const x = e.v2(SIMD.i16x8_eq, e.vget(a), e.vconst(least, least));
+  const y = e.v2(SIMD.i16x8_eq, e.vget(b), e.vconst(least, least));
+  return e.v2(SIMD.v128_xor, high, e.v2(SIMD.v128_and, x, y));
+});
+/** Unsigned bytes by signed ones, neighbours added with saturation. */
+const pmaddubsw: Fn = both((e, a, b) => {
+  const low = 0x00ff_00ff_00ff_00ffn;
+  const even = e.vshift(SIMD.i16x8_shr_s, e.vshift(SIMD.i16x8_shl, e.vget(b), e.c(8)), e.c(8));
+  const x = e.vlet(e.v2(SIMD.i16x8_mul, even, e.v2(SIMD.v128_and, e.vget(a), e.vconst(low, low))));
+  const odd = e.vshift(SIMD.i16x8_shr_s, e.vget(b), e.c(8));
+  const y = e.v2(SIMD.i16x8_mul, odd, e.vshift(SIMD.i16x8_shr_u, e.vget(a), e.c(8)));
+  return e.v2(SIMD.i16x8_add_sat_s, y, x);
+});
+const palignr: Fn = (e) => {
+  const n = e.let(capped(e, e.imm8(), 32));
+  const above = e.let(e.and(e.sub(e.c(16), n), e.c(255)));
+  const low = e.v2(SIMD.i8x16_swizzle, e.vread(1), offsets(e, SIMD.i8x16_add, n));
+  e.vwrite(e.v2(SIMD.v128_or, low, e.v2(SIMD.i8x16_swizzle, e.vread(0), offsets(e, SIMD.i8x16_sub, above))));
+};
+/** PMOVSX and PMOVZX: the low elements widened step by step. */
+const widening = (name: string, ...ops: readonly number[]): VectorSemantics =>
+  rr(name, (e) => e.vwrite(ops.reduce((v, op) => e.v1(op, v), e.vread(1))));
+/** Blends by the sign bits in XMM0. */
+const blend = (name: string, shift: number, by: number): VectorSemantics =>
+  rr(name, (e) => {
+    const a = e.vlet(e.vread(0));
+    const b = e.vlet(e.vread(1));
+    const mask = e.vlet(e.vshift(shift, e.vreg(0), e.c(by)));
+    e.vwrite(e.bitselect(b, a, mask));
+  });
+const ptest: Fn = (e) => {
+  const a = e.vlet(e.vread(0));
+  const b = e.vlet(e.vread(1));
+  const common = e.shl(e.vmask(SIMD.v128_any_true, e.v2(SIMD.v128_and, a, b)), e.c(8));
+  const cf = e.shl(e.xor(e.vmask(SIMD.v128_any_true, e.v2(SIMD.v128_andnot, b, a)), e.c(1)), e.c(62));
+  // a result of 0 or 0x100, odd parity, a carry that is no overflow
+  e.setFlags(common, e.or(e.mul(cf, e.c(3)), e.c(0x100)));
+};
+
+const later: VectorSemantics[] = [
+  shuffled('movddup', 8, [2, 2]),
+  shuffled('movsldup', 4, [4, 4, 6, 6]),
+  shuffled('movshdup', 4, [5, 5, 7, 7]),
+  rr('pshufb', (e) => {
+    const bits = 0x8f8f_8f8f_8f8f_8f8fn;
+    e.vwrite(e.v2(SIMD.i8x16_swizzle, e.vread(0), e.v2(SIMD.v128_and, e.vread(1), e.vconst(bits, bits))));
+  }),
+  one('pabsb', SIMD.i8x16_abs),
+  one('pabsw', SIMD.i16x8_abs),
+  one('pabsd', SIMD.i32x4_abs),
+  sign('psignb', SIMD.i8x16_lt_s, SIMD.i8x16_sub, SIMD.i8x16_ne),
+  sign('psignw', SIMD.i16x8_lt_s, SIMD.i16x8_sub, SIMD.i16x8_ne),
+  sign('psignd', SIMD.i32x4_lt_s, SIMD.i32x4_sub, SIMD.i32x4_ne),
+  horizontal('phaddw', 2, SIMD.i16x8_add),
+  horizontal('phaddd', 4, SIMD.i32x4_add),
+  horizontal('phaddsw', 2, SIMD.i16x8_add_sat_s),
+  horizontal('phsubw', 2, SIMD.i16x8_sub),
+  horizontal('phsubd', 4, SIMD.i32x4_sub),
+  horizontal('phsubsw', 2, SIMD.i16x8_sub_sat_s),
+  rr('pmulhrsw', pmulhrsw),
+  rr('pmaddubsw', pmaddubsw),
+  rri('palignr', palignr),
+  ...pairs({
+    pminsb: SIMD.i8x16_min_s, pmaxsb: SIMD.i8x16_max_s, pminuw: SIMD.i16x8_min_u, pmaxuw: SIMD.i16x8_max_u,
+    pminsd: SIMD.i32x4_min_s, pmaxsd: SIMD.i32x4_max_s, pminud: SIMD.i32x4_min_u, pmaxud: SIMD.i32x4_max_u,
+    pmulld: SIMD.i32x4_mul, packusdw: SIMD.i16x8_narrow_i32x4_u, pcmpeqq: SIMD.i64x2_eq, pcmpgtq: SIMD.i64x2_gt_s,
+  }),
+  rr('pmuldq', mulEven(SIMD.i64x2_extmul_low_i32x4_s)),
+  ...([['s', 'low_i8x16_s', 'low_i16x8_s', 'low_i32x4_s'], ['z', 'low_i8x16_u', 'low_i16x8_u', 'low_i32x4_u']] as const).flatMap(
+    ([kind, b, w, d]) => {
+      const [bw, wd, dq] = [SIMD[`i16x8_extend_${b}`], SIMD[`i32x4_extend_${w}`], SIMD[`i64x2_extend_${d}`]];
+      return [
+        widening(`pmov${kind}xbw`, bw), widening(`pmov${kind}xbd`, bw, wd), widening(`pmov${kind}xbq`, bw, wd, dq),
+        widening(`pmov${kind}xwd`, wd), widening(`pmov${kind}xwq`, wd, dq), widening(`pmov${kind}xdq`, dq),
+      ];
+    },
+  ),
+  rri('pblendw', choose),
+  blend('pblendvb', SIMD.i8x16_shr_s, 7),
+  blend('blendvps', SIMD.i32x4_shr_s, 31),
+  blend('blendvpd', SIMD.i64x2_shr_s, 63),
+  rr('ptest', ptest),
+  rri('pinsrb', (e) => insertByImm(e, 0)),
+  rri('pinsrd', (e) => insertByImm(e, 2), 4),
+  rri('pinsrd', (e) => insertByImm(e, 3)),
+  rri('pextrb', (e) => e.write(4, e.and(e.lane16(laneByImm(e, 0), 0), e.c(0xff)))),
+  rri('pextrd', (e) => e.write(4, e.lane32(laneByImm(e, 2), 0)), 4),
+  rri('pextrd', (e) => e.write(8, e.lane64(laneByImm(e, 3), 0))),
+  rri('extractps', (e) => e.write(4, e.lane32(laneByImm(e, 2), 0))),
+];
+
+export const VECTOR: readonly VectorSemantics[] = [
+  ...moves,
+  ...sse2,
+  ...fromMemory(sse2, 16, 'pcmpeqb', 'pxor', 'pand', 'por', 'paddd', 'paddq'),
+  ...later,
+  ...VECTOR_FLOAT,
+];
 
 /** What does the same as another row: by name, by name and form, or also by operand size. */
 const ALIAS: Readonly<Record<string, string>> = {
@@ -269,8 +351,15 @@ const ALIAS: Readonly<Record<string, string>> = {
   movlpd: 'movlps', movhpd: 'movhps', movlhps: 'punpcklqdq',
   andps: 'pand', andpd: 'pand', andnps: 'pandn', andnpd: 'pandn', orps: 'por', orpd: 'por', xorps: 'pxor', xorpd: 'pxor',
   unpcklps: 'punpckldq', unpckhps: 'punpckhdq', unpcklpd: 'punpcklqdq', unpckhpd: 'punpckhqdq',
-  pshuflw: 'pshufd', pshufhw: 'pshufd', shufpd: 'shufps',
+  comiss: 'ucomiss', comisd: 'ucomisd',
+  pshuflw: 'pshufd', pshufhw: 'pshufd', shufpd: 'shufps', blendps: 'pblendw', blendpd: 'pblendw',
 };
+/** These have a general destination: with a memory source no operand shows that they are SSE. */
+const TO_GENERAL = new Set([X.cvtss2si, X.cvttss2si, X.cvtsd2si, X.cvttsd2si]);
+/** An instruction that needs the SSE state enabled. */
+export function usesXmm(i: Insn): boolean {
+  return TO_GENERAL.has(i.op) || i.operands.some((o) => o.kind === OPK.xmm);
+}
 /** The row that does an instruction, undefined where none does. */
 export function vectorRow(name: string, form: string, z: number): VectorSemantics | undefined {
   const own = VECTOR.find((v) => v.name === name && v.form === form && (v.z === z || v.z === 8));
@@ -278,5 +367,3 @@ export function vectorRow(name: string, form: string, z: number): VectorSemantic
   const other = ALIAS[`${name}/${form}/${z}`] ?? ALIAS[`${name}/${form}`] ?? ALIAS[name];
   return other === undefined ? undefined : vectorRow(other, form, z);
 }
-void one;
-void choose;

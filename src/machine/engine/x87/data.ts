@@ -24,8 +24,7 @@ export function fld(u: Unit): void {
   if (u.accept()) u.push(v);
 }
 function loadRegister(u: Unit, st: number): void {
-  if (!u.empty(-1)) pushChecked(u, INDEFINITE);
-  else if (!u.empty(st)) u.push(u.get(st));
+  if (!u.empty(st)) pushChecked(u, u.get(st));
   else if (u.stackFault(false)) u.push(INDEFINITE);
 }
 function takeExtended(u: Unit): F80 {

@@ -7,6 +7,7 @@ import { fcom, ftst, fxam } from './compare.ts';
 import { CONDITIONS, CONSTANTS, fbld, fbstp, fcmov, fild, fist, fld, fst, fxch, loadConstant, loadZero } from './data.ts';
 import { CONTROL, control, fwait } from './environment.ts';
 import { absolute, BINARY, binary, changeSign, fprem, fscale, fxtract, rndint, sqrt } from './operate.ts';
+import { f2xm1, fpatan, fptan, fsincos, fyl2x, fyl2xp1, trig } from './transcendental.ts';
 import { Unit } from './unit.ts';
 
 /** Registers one helper for each name. */
@@ -84,6 +85,14 @@ function registerArithmetic(on: On): void {
   on('fxtract', fxtract);
   on('fprem', (u) => fprem(u, false));
   on('fprem1', (u) => fprem(u, true));
+  on('f2xm1', f2xm1);
+  on('fyl2x', fyl2x);
+  on('fyl2xp1', fyl2xp1);
+  on('fpatan', fpatan);
+  on('fsin', (u) => trig(u, 'sin'));
+  on('fcos', (u) => trig(u, 'cos'));
+  on('fsincos', fsincos);
+  on('fptan', fptan);
 }
 
 function registerComparisons(on: On): void {

@@ -8,7 +8,7 @@ import { ConfigError, formatConfigError } from '../toolstack/xlcfg/errors.ts';
 import { parseConfig } from '../toolstack/xlcfg/parser.ts';
 import { AppError, EXIT } from './exit-status.ts';
 import type { ConfigSource, RunIo, RunOptions } from './guest-run.ts';
-import { DEFAULT_MACHINE_MIB, MAX_MACHINE_MIB } from './machine-host.ts';
+import { DEFAULT_MACHINE_MIB, MAX_MACHINE_MIB, MIN_MACHINE_MIB } from './machine-host.ts';
 
 /** Domain 0, tables and translated code beside the guests' memory. */
 const OVERHEAD_MIB = 256;
@@ -42,7 +42,8 @@ function loadGuest(source: ConfigSource, io: RunIo): LoadedGuest {
     return { config, images: loadImages(config, source, io) };
   } catch (e) {
     if (e instanceof ConfigError) throw new AppError(EXIT.config, formatConfigError(e), { cause: e });
-    if (e instanceof LoaderError) throw new AppError(EXIT.image, e.message, { cause: e });
+    if (e instanceof LoaderError)
+      throw new AppError(EXIT.image, `${source.path}: ${e.message}`, { cause: e });
     throw e;
   }
 }
@@ -59,7 +60,7 @@ function readImage(name: string, source: ConfigSource, io: RunIo): Uint8Array {
   try {
     return readFileSync(path);
   } catch (e) {
-    throw new AppError(EXIT.image, `${path}: ${(e as Error).message}`, { cause: e });
+    throw new AppError(EXIT.image, `${source.path}: cannot read ${path}: ${(e as Error).message}`, { cause: e });
   }
 }
 
@@ -67,6 +68,10 @@ function readImage(name: string, source: ConfigSource, io: RunIo): Uint8Array {
 export function machineSize(guests: readonly LoadedGuest[], options: RunOptions): number {
   const wanted = guests.reduce((sum, g) => sum + Math.ceil(g.config.targetMemkb / 1024), 0) + OVERHEAD_MIB;
   const mib = Math.ceil((options.memoryMiB ?? Math.max(DEFAULT_MACHINE_MIB, wanted)) / STEP_MIB) * STEP_MIB;
+  if (mib < MIN_MACHINE_MIB) {
+    const message = `you ask for a machine of ${mib} MiB; the smallest there can be has ${MIN_MACHINE_MIB} MiB`;
+    throw new AppError(EXIT.memory, message);
+  }
   if (mib <= MAX_MACHINE_MIB) return mib;
   const what = options.memoryMiB === undefined ? 'the guests need' : 'you ask for';
   const message = `${what} a machine of ${mib} MiB; the largest there can be has ${MAX_MACHINE_MIB} MiB`;

@@ -17,6 +17,8 @@ import { AppError, EXIT } from './exit-status.ts';
 const MIB = 1 << 20;
 export const DEFAULT_MACHINE_MIB = 2048;
 export const MAX_MACHINE_MIB = 4096 - 4;
+/** Domain 0's 64 MiB, tables, and a little for a guest. */
+export const MIN_MACHINE_MIB = 80;
 const CODE_CACHE_BYTES = 128 * MIB;
 /** How long a CPU may take to stop. */
 const STOP_MS = 2000;

@@ -3,6 +3,9 @@ import { AppError, EXIT, type ExitStatus } from './exit-status.ts';
 import { Progress } from './progress.ts';
 import { Terminal } from './terminal.ts';
 
+/** How long a program that was told to end waits for a reader of its output who does not read. */
+const READER_MS = 500;
+
 export interface ProgramParts {
   readonly terminal: Terminal;
   readonly progress: Progress;
@@ -17,6 +20,13 @@ const written = (stream: NodeJS.WriteStream): Promise<void> =>
     if (stream.destroyed || stream.writableLength === 0) resolve();
     else stream.write('', () => resolve());
   });
+
+/** Everything printed has been taken; of a program that was told to end, as far as its reader is quick about it. */
+async function allWritten(status: ExitStatus): Promise<void> {
+  const all = Promise.all([written(process.stdout), written(process.stderr)]).then(() => {});
+  const limit = new Promise<void>((resolve) => setTimeout(resolve, READER_MS).unref());
+  await (status >= EXIT.timeout ? Promise.race([all, limit]) : all);
+}
 
 function failure(error: unknown): { status: ExitStatus; text: string } {
   if (error instanceof AppError) return { status: error.status, text: error.message };
@@ -49,9 +59,9 @@ export async function runProgram(
     status = failed.status;
     message(failed.text);
   }
-  clearInterval(alive);
   progress.clear();
   terminal.close();
-  await Promise.all([written(process.stdout), written(process.stderr)]);
+  await allWritten(status);
+  clearInterval(alive);
   process.exit(status);
 }

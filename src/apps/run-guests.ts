@@ -14,6 +14,17 @@ import { MachineHost } from './machine-host.ts';
 const SHORT_LIFE_NS = 2e9;
 const SHORT_LIVES = 5;
 
+const HAPPENED: Readonly<Record<DomainEnd['reason'], string>> = {
+  poweroff: 'powered off',
+  reboot: 'rebooted',
+  suspend: 'suspended itself',
+  crash: 'crashed',
+  watchdog: 'let its watchdog run out',
+  soft_reset: 'asked for a soft reset',
+  unknown: 'shut down for no known reason',
+  gone: 'was destroyed',
+};
+
 export const runGuests: RunGuests = async (sources, options, io) => {
   const guests = loadGuests(sources, io);
   const consoles = io.consoles(guests.map((g) => g.config.name));
@@ -65,7 +76,7 @@ class Run {
       if (!this.again(g, end)) return;
       short = clock.now() - began < SHORT_LIFE_NS ? short + 1 : 0;
       if (short < SHORT_LIVES) continue;
-      this.ended(EXIT.crashed, `${g.config.name}: restarted ${short} times within seconds; giving up`);
+      this.ended(EXIT.crashed, `${g.config.name}: ended ${short} times within seconds of its start; giving up`);
       return;
     }
   }
@@ -103,17 +114,18 @@ class Run {
   /** What its configuration wants done after such an end; true to start it again. */
   private again(g: LoadedGuest, end: DomainEnd): boolean {
     const { name } = g.config;
-    if (end.reason === 'gone') return this.ended(EXIT.crashed, `${name}: destroyed`);
+    const what = `${name}: ${HAPPENED[end.reason]}`;
+    if (end.reason === 'gone') return this.ended(EXIT.crashed, what);
     const action = actionFor(g.config, end.reason);
-    if (end.reason === 'reboot' && !this.options.reboot) return this.ended(EXIT.rebooted, `${name}: rebooted`);
+    if (end.reason === 'reboot' && !this.options.reboot) return this.ended(EXIT.rebooted, what);
     if (action === 'restart') {
-      this.io.message(`${name}: ${end.reason}; restarting`);
+      this.io.message(`${what}; restarting it`);
       return true;
     }
     if (action !== undefined && action !== 'destroy')
       this.io.message(`${name}: ${action} is not supported yet; the domain is destroyed`);
     if (end.reason === 'poweroff') return false;
-    return this.ended(end.reason === 'reboot' ? EXIT.rebooted : EXIT.crashed, `${name}: ${end.reason}`);
+    return this.ended(end.reason === 'reboot' ? EXIT.rebooted : EXIT.crashed, what);
   }
 
   /** Notes how the run will end, if nothing was noted before. */

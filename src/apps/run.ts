@@ -102,8 +102,11 @@ export async function runCommand(command: RunCommand, parts: RunParts): Promise<
   try {
     const status = await withGrace(parts.runGuests(configs, command, io), ending);
     consoles.flush();
+    // The guests are gone, but whoever reads their output may take longer than the user wants to wait.
+    await Promise.race([terminal.flushed(), ending.promise]);
     if (ending.why !== undefined) parts.message(ending.why);
-    if (expect === undefined || ending.status !== undefined || status !== EXIT.ok) return status;
+    if (status !== EXIT.ok) return status;
+    if (ending.status !== undefined || expect === undefined) return ending.status ?? status;
     throw new AppError(EXIT.failed, `the guest ended without printing /${expect}/`);
   } finally {
     limit?.cancel();

@@ -82,6 +82,12 @@ export class Terminal extends EventEmitter<TerminalEvents> {
     return this.process.stdout.write(bytes.slice());
   }
 
+  /** Settles once everything written was taken, or nobody reads any more. */
+  flushed(): Promise<void> {
+    if (this.gone) return Promise.resolve();
+    return new Promise((resolve) => this.process.stdout.write('', () => resolve()));
+  }
+
   /** Ends a line that a guest left unfinished on the screen, so that what follows stands on its own. */
   freshLine(): void {
     if (!this.midLine || this.gone) return;

@@ -205,6 +205,8 @@ export const vcpuRecord = struct('hv_vcpu', {
   lapicDisabled: u32,
   lapicDivisor: u32,
   lapicTdt: u64,
+  /** Errors since the guest last wrote ESR. */
+  lapicErrors: u32,
   /** System time of the timer's next interrupt, 0 off; its start and period in ns. */
   lapicDeadline: n64,
   lapicStart: n64,

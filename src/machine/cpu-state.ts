@@ -60,6 +60,8 @@ export const cpuState = struct(
     debugCtl: at(400, u32),
     /** DR6 bits of a debug trap that is due before the next instruction. */
     pendingDb: at(404, u32),
+    /** Generation and mode of the code TLB's entries, for supervisor and user. */
+    execMode: at(408, array(u32, 2)),
     xmm: at(512, array(block(16, 8), 16)),
     xtmp: at(768, array(block(16, 8), 2)),
     /** x87: eight physical registers, 16 bytes each (80 used), then control. */

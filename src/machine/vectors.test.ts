@@ -37,7 +37,10 @@ class Runner {
     const { m, cpu } = this.t;
     const wrong: string[] = [];
     const check = (what: string, got: unknown, want: unknown): void => {
-      if (got !== want) wrong.push(`${what} ${typeof got === 'bigint' ? got.toString(16) : got} not ${typeof want === 'bigint' ? want.toString(16) : want}`);
+      if (got !== want)
+        wrong.push(
+          `${what} ${typeof got === 'bigint' ? got.toString(16) : got} not ${typeof want === 'bigint' ? want.toString(16) : want}`,
+        );
     };
     const ended = o.vector === 13 && o.rip === BigInt(CODE_BASE + v.code.length) && v.out.fault === -1;
     check('fault', ended ? -1 : o.vector, v.out.fault);

@@ -57,7 +57,10 @@ test('a file of something else is refused', () => {
   expect(() => [...readVectors(file.subarray(0, 10))]).toThrow();
 });
 
-test.each(readdirSync(folder).filter((name) => name.endsWith('.vec.gz')))('%s is sound', (name) => {
+/** x87.vec.gz has a format of its own. */
+const files = readdirSync(folder).filter((name) => name.endsWith('.vec.gz') && !name.startsWith('x87'));
+
+test.each(files)('%s is sound', (name) => {
   let count = 0;
   for (const v of readVectors(readFileSync(new URL(name, folder)))) {
     count++;

@@ -56,7 +56,8 @@ const wide = (name: string): boolean => name === 'fip' || name === 'fdp';
 const MAGIC = 0x3158_5a44;
 
 function changedRegisters(a: UnitState, b: UnitState): number[] {
-  const differs = (r: number): boolean => a.regs.subarray(r * 10, r * 10 + 10).some((v, k) => v !== b.regs[r * 10 + k]);
+  const differs = (r: number): boolean =>
+    a.regs.subarray(r * 10, r * 10 + 10).some((v, k) => v !== b.regs[r * 10 + k]);
   return [0, 1, 2, 3, 4, 5, 6, 7].filter(differs);
 }
 
@@ -98,7 +99,8 @@ class Reader {
   private at = 0;
 
   constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
+    // a plain array: slices of a Buffer would be views
+    this.bytes = new Uint8Array(bytes);
   }
   u8(): number {
     return this.bytes[this.at++]!;

@@ -1,7 +1,20 @@
 /** The x87 instructions, a row per form, and operand values biased towards the edges. */
 import { edgeInt, edgeLane, type Random } from './random.ts';
 
-export type MemKind = 'f32' | 'f64' | 'f80' | 'i16' | 'i32' | 'i64' | 'bcd' | 'image' | 'word' | 'out' | 'q' | 'singles' | 'doubles';
+export type MemKind =
+  | 'f32'
+  | 'f64'
+  | 'f80'
+  | 'i16'
+  | 'i32'
+  | 'i64'
+  | 'bcd'
+  | 'image'
+  | 'word'
+  | 'out'
+  | 'q'
+  | 'singles'
+  | 'doubles';
 
 export interface X87Form {
   name: string;
@@ -38,7 +51,14 @@ function arithmetic(): X87Form[] {
       out.push({ name: `${prefix}${op} ${mem}`, opcode, modrm: n, mem, cases: 90 });
     out.push({ name: `f${op} st0,sti`, opcode: 0xd8, modrm: 0xc0 + 8 * n, st: true, cases: 180 });
   });
-  for (const [op, modrm] of Object.entries({ add: 0xc0, mul: 0xc8, subr: 0xe0, sub: 0xe8, divr: 0xf0, div: 0xf8 })) {
+  for (const [op, modrm] of Object.entries({
+    add: 0xc0,
+    mul: 0xc8,
+    subr: 0xe0,
+    sub: 0xe8,
+    divr: 0xf0,
+    div: 0xf8,
+  })) {
     out.push({ name: `f${op} sti,st0`, opcode: 0xdc, modrm, st: true, cases: 100 });
     out.push({ name: `f${op}p sti,st0`, opcode: 0xde, modrm, st: true, cases: 100 });
   }
@@ -52,10 +72,22 @@ function rows(list: string, more: Partial<X87Form>): X87Form[] {
     .split(/\s*\n\s*/)
     .map((line) => {
       const [name, opcode, modrm] = line.split(' ') as [string, string, string];
-      return { name, opcode: Number.parseInt(opcode, 16), modrm: Number.parseInt(modrm, 16), cases: 60, ...more };
+      return {
+        name,
+        opcode: Number.parseInt(opcode, 16),
+        modrm: Number.parseInt(modrm, 16),
+        cases: 60,
+        ...more,
+      };
     });
 }
-const memory = (name: string, opcode: number, modrm: number, mem: MemKind, more: Partial<X87Form> = {}): X87Form => ({
+const memory = (
+  name: string,
+  opcode: number,
+  modrm: number,
+  mem: MemKind,
+  more: Partial<X87Form> = {},
+): X87Form => ({
   name: `${name} ${mem}`,
   opcode,
   modrm,
@@ -87,14 +119,23 @@ const MOVES: X87Form[] = [
   memory('fisttp', 0xdd, 1, 'out', { name: 'fisttp m64', values: 'small' }),
   memory('fbstp', 0xdf, 6, 'out', { values: 'small', cases: 150 }),
   ...rows('fld-sti d9 c0', { st: true, pushes: true }),
-  ...rows('fxch d9 c8\nfst-sti dd d0\nfstp-sti dd d8\nfstpnce d9 d8\nffree dd c0\nffreep df c0', { st: true, cases: 40 }),
-  ...rows('fxch-dd dd c8\nfxch-df df c8\nfstp-df df d0\nfstp-df2 df d8\nfcom-dc dc d0\nfcomp-dc dc d8\nfcomp-de de d0', {
+  ...rows('fxch d9 c8\nfst-sti dd d0\nfstp-sti dd d8\nfstpnce d9 d8\nffree dd c0\nffreep df c0', {
     st: true,
-    cases: 25,
+    cases: 40,
   }),
+  ...rows(
+    'fxch-dd dd c8\nfxch-df df c8\nfstp-df df d0\nfstp-df2 df d8\nfcom-dc dc d0\nfcomp-dc dc d8\nfcomp-de de d0',
+    {
+      st: true,
+      cases: 25,
+    },
+  ),
   ...rows('fcmovb da c0\nfcmove da c8\nfcmovbe da d0\nfcmovu da d8', { st: true, cases: 30 }),
   ...rows('fcmovnb db c0\nfcmovne db c8\nfcmovnbe db d0\nfcmovnu db d8', { st: true, cases: 30 }),
-  ...rows('fucom dd e0\nfucomp dd e8\nfucomi db e8\nfcomi db f0\nfucomip df e8\nfcomip df f0', { st: true, cases: 90 }),
+  ...rows('fucom dd e0\nfucomp dd e8\nfucomi db e8\nfcomi db f0\nfucomip df e8\nfcomip df f0', {
+    st: true,
+    cases: 90,
+  }),
 ];
 
 const CONTROL: X87Form[] = [
@@ -109,7 +150,10 @@ const CONTROL: X87Form[] = [
   memory('fldcw', 0xd9, 5, 'word', { cases: 40 }),
   memory('fnstcw', 0xd9, 7, 'out', { cases: 10 }),
   memory('fnstsw', 0xdd, 7, 'out', { cases: 20 }),
-  ...rows('fnstsw-ax df e0\nfnop d9 d0\nfincstp d9 f7\nfdecstp d9 f6\nfnclex db e2\nfninit db e3\nfneni db e0', { cases: 25 }),
+  ...rows(
+    'fnstsw-ax df e0\nfnop d9 d0\nfincstp d9 f7\nfdecstp d9 f6\nfnclex db e2\nfninit db e3\nfneni db e0',
+    { cases: 25 },
+  ),
 ];
 
 const ON_ST0: X87Form[] = [
@@ -139,7 +183,16 @@ function mmxRows(list: string, more: Partial<X87Form> = {}): X87Form[] {
       const [name, ...bytes] = line.split(' ') as [string, ...string[]];
       const code = [0x0f, ...bytes.map((b) => Number.parseInt(b, 16))];
       const opcode = code.pop()!;
-      const form: X87Form = { name, opcode, modrm: 0xc0, prefix: code, mmx: true, st: true, cases: 14, ...more };
+      const form: X87Form = {
+        name,
+        opcode,
+        modrm: 0xc0,
+        prefix: code,
+        mmx: true,
+        st: true,
+        cases: 14,
+        ...more,
+      };
       return more.mem === undefined && more.st !== false
         ? [form, { ...form, name: `${name} q`, modrm: 0, mem: 'q', cases: 6 } as X87Form]
         : [form];
@@ -217,7 +270,8 @@ const INTEGER = 1n << 63n;
 const ALL = (1n << 64n) - 1n;
 
 /** 80 bits from their parts. */
-export const extended = (sign: number, exp: number, sig: bigint): bigint => (BigInt((sign << 15) | exp) << 64n) | sig;
+export const extended = (sign: number, exp: number, sig: bigint): bigint =>
+  (BigInt((sign << 15) | exp) << 64n) | sig;
 
 /** A significand with its integer bit, often short, round or full. */
 function significand(r: Random): bigint {
@@ -250,7 +304,8 @@ const SPECIAL: readonly ((r: Random) => [number, bigint])[] = [
 export function edgeExtended(r: Random): bigint {
   const sign = r.below(2);
   if (r.chance(22)) return extended(sign, ...r.pick(SPECIAL)(r));
-  const near = (at: number, by: number): number => Math.min(0x7ffe, Math.max(1, at - by + r.below(2 * by + 1)));
+  const near = (at: number, by: number): number =>
+    Math.min(0x7ffe, Math.max(1, at - by + r.below(2 * by + 1)));
   const exps = [
     () => near(0x3fff, 66),
     () => near(0x3fff, 3),
@@ -289,11 +344,17 @@ export function chooseValues(r: Random, form: X87Form): [bigint, bigint] {
   const pair = (a: bigint): [bigint, bigint] => [a, r.chance(40) ? related(r, a) : edgeExtended(r)];
   switch (form.values) {
     case 'angle':
-      return [form.name === 'f2xm1' ? within(r, -70, 0) : within(r, r.chance(50) ? -3 : -68, r.chance(70) ? 8 : 63), edgeExtended(r)];
+      return [
+        form.name === 'f2xm1' ? within(r, -70, 0) : within(r, r.chance(50) ? -3 : -68, r.chance(70) ? 8 : 63),
+        edgeExtended(r),
+      ];
     case 'small':
       return [within(r, -5, 67), within(r, -3, 14)];
     case 'log':
-      return [form.name === 'fyl2x' ? logValue(r) : within(r, -70, -2), r.chance(60) ? within(r, -40, 40) : edgeExtended(r)];
+      return [
+        form.name === 'fyl2x' ? logValue(r) : within(r, -70, -2),
+        r.chance(60) ? within(r, -40, 40) : edgeExtended(r),
+      ];
     case 'far':
       return [within(r, 60, 1000), within(r, -200, 60)];
     default:
@@ -329,7 +390,8 @@ export function chooseMemory(r: Random, kind: MemKind): [bigint, number] {
   if (kind === 'f64') return [edgeLane(r, 'f64'), 8];
   if (kind === 'f80') return [edgeExtended(r), 10];
   if (kind === 'bcd') return [decimal(r), 10];
-  if (kind === 'q') return [r.chance(30) ? BigInt(r.below(70)) : edgeLane(r, r.pick(['i8', 'i16', 'i32', 'i64'])), 8];
+  if (kind === 'q')
+    return [r.chance(30) ? BigInt(r.below(70)) : edgeLane(r, r.pick(['i8', 'i16', 'i32', 'i64'])), 8];
   if (kind === 'singles' || kind === 'doubles') return [convertible(r, kind), 20];
   if (kind === 'word') return [BigInt(r.u32() & 0xffff), 2];
   const bytes = Number(kind.slice(1)) / 8;

@@ -4,7 +4,7 @@ import { forEachVcpu } from '../domain/domain.ts';
 import { vcpuKick, vcpuReconsider, vcpuSetIrq } from '../domain/vcpu.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { vcpuRecord } from '../records.ts';
-import { APIC, apicIdOf, isX2apic, lapicEnabled, lapicReg, lapicReset } from './vlapic.ts';
+import { APIC, apicIdOf, ESR, isX2apic, lapicEnabled, lapicError, lapicReg, lapicReset } from './vlapic.ts';
 
 const SHORTHAND = { none: 0, self: 1, all: 2, others: 3 } as const;
 const MODE = { fixed: 0, lowest: 1, nmi: 4, init: 5, startup: 6 } as const;
@@ -33,6 +33,7 @@ export function sendIpi(hv: Hypervisor, from: number, icr: number, dest: number)
   const mode = (icr >>> 8) & 7;
   // The de-assert half of an INIT means nothing to anyone.
   if (mode === MODE.init && (icr & LEVEL_TRIGGER) !== 0 && (icr & LEVEL_ASSERT) === 0) return;
+  if ((mode === MODE.fixed || mode === MODE.lowest) && (icr & 0xff) < 16) lapicError(hv.mem, from, ESR.sendIllegal);
   let lowestDone = false;
   forEachVcpu(hv, vcpuRecord.domain.get(hv.mem, from), (v) => {
     const hit =

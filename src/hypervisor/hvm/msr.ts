@@ -29,6 +29,10 @@ const CONSTANT: ReadonlyMap<number, readonly [number, number]> = new Map([
   [MISC_ENABLE, [1, 0]],
   [0x17, [0, 0]], // PLATFORM_ID
   [0x2a, [0, 0]], // EBL_CR_POWERON
+  [0x1db, [0, 0]], // the last branch and exception: not recorded
+  [0x1dc, [0, 0]],
+  [0x1dd, [0, 0]],
+  [0x1de, [0, 0]],
   [0xc001_0010, [0, 0]], // SYSCFG
   [0xc001_0015, [0x0100_0000, 0]], // HWCR: the TSC runs at constant rate
   [0xc001_001f, [0, 0]], // NB_CFG

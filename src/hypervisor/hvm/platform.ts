@@ -132,7 +132,9 @@ export class HvmPlatform implements Platform, LapicEnv {
 
   /** Something may be deliverable now: the engine is to leave as soon as the guest can take it. */
   recheck(v: number): void {
-    if (hasPending(this.mem, v)) cpuState.irqWindow.set(this.mem, vcpuRecord.cpu.get(this.mem, v), 1);
+    if (!hasPending(this.mem, v)) return;
+    const nmi = vcpuRecord.nmiPending.get(this.mem, v) !== 0;
+    cpuState.irqWindow.set(this.mem, vcpuRecord.cpu.get(this.mem, v), nmi ? 2 : 1);
   }
 
   private logOnce(v: number, kind: number, line: () => string): void {

@@ -37,6 +37,9 @@ export const APIC = {
   SELF_IPI: 0x3f0,
 } as const;
 
+/** Error status bits. */
+export const ESR = { sendIllegal: 0x20, receiveIllegal: 0x40 } as const;
+
 export const APIC_BASE_ADDRESS = 0xfee00000;
 export const APIC_BASE_BSP = 0x100;
 export const APIC_BASE_EXTD = 0x400;
@@ -107,6 +110,7 @@ export function lapicReset(m: Mem, v: number, keepMode = false): void {
   setId(m, v);
   vcpuRecord.lapicDisabled.set(m, v, SW_DISABLED);
   vcpuRecord.lapicDivisor.set(m, v, 2);
+  vcpuRecord.lapicErrors.set(m, v, 0);
   stopTimer(m, v);
 }
 
@@ -144,10 +148,21 @@ const bitWord = (base: number, v: number, vector: number): number => page(v) + b
 
 /** Makes a vector pending; true if it was not. */
 export function lapicSetIrq(m: Mem, v: number, vector: number): boolean {
-  if (vector < 16) return false;
+  if (vector < 16) {
+    lapicError(m, v, ESR.receiveIllegal);
+    return false;
+  }
   const bit = 1 << (vector & 31);
   m.atomicAnd(bitWord(APIC.TMR, v, vector), ~bit);
   return (m.atomicOr(bitWord(APIC.IRR, v, vector), bit) & bit) === 0;
+}
+
+/** Notes an error for the guest's next look at ESR, and raises LVTERR if it is the first. */
+export function lapicError(m: Mem, v: number, error: number): void {
+  const before = vcpuRecord.lapicErrors.get(m, v);
+  vcpuRecord.lapicErrors.set(m, v, before | error);
+  const lvt = lapicReg(m, v, APIC.LVTERR);
+  if ((before & error) === 0 && (lvt & LVT_MASKED) === 0) lapicSetIrq(m, v, lvt & 0xff);
 }
 
 /** The highest vector set in a 256-bit register, -1 for none. */
@@ -279,7 +294,9 @@ export function lapicWrite(env: LapicEnv, v: number, reg: number, value: number)
       writeSpurious(env, v, value);
       return;
     case APIC.ESR:
-      lapicSetReg(mem, v, reg, 0);
+      // a write of any value shows what has gathered
+      lapicSetReg(mem, v, reg, vcpuRecord.lapicErrors.get(mem, v));
+      vcpuRecord.lapicErrors.set(mem, v, 0);
       return;
     case APIC.ICR:
       lapicSetReg(mem, v, reg, (value & ~0x1000) >>> 0);

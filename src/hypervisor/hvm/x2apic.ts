@@ -2,8 +2,10 @@
 import { vcpuRecord } from '../records.ts';
 import {
   APIC,
+  ESR,
   isX2apic,
   type LapicEnv,
+  lapicError,
   lapicRead,
   lapicReg,
   lapicSetIrq,
@@ -56,6 +58,7 @@ export function x2apicWrite(env: LapicEnv, v: number, msr: number, lo: number, h
     lapicSetReg(env.mem, v, APIC.ICR2, hi);
     env.sendIpi(v, lo, hi);
   } else if (reg === APIC.SELF_IPI) {
+    if (lo < 16) lapicError(env.mem, v, ESR.sendIllegal);
     if (lapicSetIrq(env.mem, v, lo)) env.recheck(v);
   } else {
     lapicWrite(env, v, reg, lo);

@@ -17,8 +17,7 @@ const HVM_FEATURES =
   (1 << f.XENFEAT_memory_op_vnode_supported) |
   (1 << f.XENFEAT_not_direct_mapped);
 
-function features(c: Caller, index: number): number {
-  if (index !== 0) return 0;
+function features(c: Caller): number {
   const dom0 = domainRecord.type.get(c.mem, c.dom) === DOMAIN_TYPE.dom0 ? 1 << f.XENFEAT_dom0 : 0;
   return HVM_FEATURES | dom0;
 }
@@ -54,7 +53,8 @@ function getFeatures(c: Caller, arg: number): number {
   const s = v.xen_feature_info;
   const at = c.copyIn(arg, s.$.size);
   if (at < 0) return -XEN_EFAULT;
-  s.submap.set(c.scratch, at, features(c, s.submap_idx.get(c.scratch, at)));
+  if (s.submap_idx.get(c.scratch, at) !== 0) return -XEN_EINVAL;
+  s.submap.set(c.scratch, at, features(c));
   return c.copyOut(arg, at, s.$.size) ? 0 : -XEN_EFAULT;
 }
 

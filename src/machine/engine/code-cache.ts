@@ -8,6 +8,7 @@ import { usesXmm } from '../../x86/sem/vector.ts';
 import { FLOW, Lowering } from '../interp/lower.ts';
 import { REC } from '../interp/record.ts';
 import { frameInfo, type Machine } from '../machine.ts';
+import { segmentsOf } from './limits.ts';
 
 const TABLE_BYTES = 4096 * 4;
 const CHUNK_FRAMES = 256;
@@ -24,14 +25,19 @@ export interface Mode {
   stackMask: number;
   /** SSE instructions can run (CR0.EM, TS clear and CR4.OSFXSR set). */
   sse: boolean;
+  /** Segments whose limits have to be checked, see limits.ts. */
+  limited: number;
 }
+const MODE_KEYS = 1024;
 export const modeKey = (m: Mode): number =>
-  (m.codeSize === 64 ? 2 : m.codeSize === 32 ? 1 : 0) | (m.stackMask === 0xffff ? 4 : 0) | (m.sse ? 8 : 0);
+  (m.codeSize === 64 ? 2 : m.codeSize === 32 ? 1 : 0) | (m.stackMask === 0xffff ? 4 : 0) | (m.sse ? 8 : 0) | (m.limited << 4);
 
 export class CodeCache {
   private readonly machine: Machine;
   private readonly lowering: Lowering;
   private readonly pages = new Map<number, number>();
+  /** Mode keys that there are tables for. */
+  private readonly modes = new Set<number>();
   private readonly insns: Insn[] = [new Insn()];
   private readonly insn = new Insn();
   private readonly chunks: number[] = [];
@@ -59,9 +65,10 @@ export class CodeCache {
 
   /** Machine address of the table for a frame in a mode; 0 when there is no memory for it. */
   table(mfn: number, mode: Mode): number {
-    const key = mfn * 16 + modeKey(mode);
+    const key = mfn * MODE_KEYS + modeKey(mode);
     const found = this.pages.get(key);
     if (found !== undefined) return found;
+    this.modes.add(modeKey(mode));
     const at = this.alloc(TABLE_BYTES);
     if (at === 0) return 0;
     this.machine.mem.fill(at, TABLE_BYTES);
@@ -135,6 +142,10 @@ export class CodeCache {
       this.lowering.helper(i);
       return FLOW.end;
     }
+    if (mode.limited !== 0 && segmentsOf(i) & mode.limited) {
+      this.lowering.helper(i);
+      return FLOW.end;
+    }
     return this.lowering.lower(i);
   }
 
@@ -189,8 +200,8 @@ export class CodeCache {
     const info = this.machine.frame(mfn);
     mem.setU32(info + frameInfo.codeLo.offset, 0);
     mem.setU32(info + frameInfo.codeHi.offset, 0);
-    for (let key = 0; key < 16; key++) {
-      const table = this.pages.get(mfn * 16 + key);
+    for (const key of this.modes) {
+      const table = this.pages.get(mfn * MODE_KEYS + key);
       if (table !== undefined) mem.fill(table, TABLE_BYTES);
     }
   }
@@ -214,7 +225,7 @@ export class CodeCache {
   }
   private flush(): void {
     for (const key of this.pages.keys()) {
-      const info = this.machine.frame(key >>> 4);
+      const info = this.machine.frame(Math.floor(key / MODE_KEYS));
       this.machine.mem.setU32(info + frameInfo.codeLo.offset, 0);
       this.machine.mem.setU32(info + frameInfo.codeHi.offset, 0);
     }

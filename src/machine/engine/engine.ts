@@ -17,13 +17,14 @@ import { cpuState, SEG } from '../cpu-state.ts';
 import { ACCESS, FAULT, MMIO } from '../mmu.ts';
 import { frameInfo, type Machine } from '../machine.ts';
 import { type Engine, EXIT, type Exit, type Platform } from '../platform.ts';
-import { CodeCache, FRAME_WRITTEN, type Mode } from './code-cache.ts';
+import { CodeCache, FRAME_WRITTEN, type Mode, modeKey } from './code-cache.ts';
 import { Core, EXC, GuestFault, HIGH } from './core.ts';
 import { Breakpoints, DR6_BS, DR6_HITS, noteDebug, onlyBranches, stepping } from './debug.ts';
 import { deliver } from './exceptions.ts';
 import { checkSse, finit } from './fpu.ts';
 import { type HelperContext, NEXT, runHelper } from './helpers.ts';
 import { Overrides } from './override.ts';
+import { checkLimits, isString, limitedSegments, segmentsOf } from './limits.ts';
 import { modeChanged, setContext } from './segments.ts';
 
 export interface InterpreterExports {
@@ -41,6 +42,8 @@ export interface EngineOptions {
 
 const CPU_FRAMES = Math.ceil(CPU_BYTES / 4096);
 const MAX_GENERATION = 127;
+/** Above a mode key in execMode: the generation. */
+const MODE_SHIFT = 0x1_0000;
 /** In pendingDb: one instruction more comes first (after MOV SS). */
 const DEFERRED = 0x8000_0000;
 const SCRATCH = cpuState.scratch.offset;
@@ -57,7 +60,7 @@ export class InterpreterEngine implements Engine, HelperContext {
   private readonly options: EngineOptions;
   private readonly overrides: Overrides;
   private readonly breakpoints: Breakpoints;
-  private readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true };
+  private readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true, limited: 0 };
   private readonly insn = new Insn();
   /** vCPU blocks this engine has initialised: whose TLBs a change of a frame must reach. */
   private readonly cpus = new Set<number>();
@@ -288,6 +291,7 @@ export class InterpreterEngine implements Engine, HelperContext {
   /** Enters the interpreter once and does what it left for; -1 to go on. */
   private enter(): number {
     const c = this.core;
+    if (this.rp === 0) this.keepMode();
     const why = this.interp.run(c.cpu, this.rp, this.left);
     this.left = c.get32(cpuState.fuel) | 0;
     this.count(c.get32(cpuState.exitIc));
@@ -304,6 +308,20 @@ export class InterpreterEngine implements Engine, HelperContext {
       default:
         return this.afterStop();
     }
+  }
+
+  /**
+   * The code TLB's tags tell privilege and generation, not the mode: where this privilege's mode is another one than when
+   * its entries were made, they go.
+   */
+  private keepMode(): void {
+    const c = this.core;
+    const at = cpuState.execMode.addr(c.cpu, c.cpl === 3 ? 1 : 0);
+    const is = c.get32(cpuState.asidNext) * MODE_SHIFT + modeKey(this.currentMode());
+    const was = c.m.u32(at);
+    if (was === is) return;
+    c.m.setU32(at, is);
+    if (Math.floor(was / MODE_SHIFT) === Math.floor(is / MODE_SHIFT)) this.clear(c.cpu, TLB_EXEC, EXEC_ENTRIES);
   }
 
   private count(n: number): void {
@@ -342,6 +360,7 @@ export class InterpreterEngine implements Engine, HelperContext {
     const c = this.core;
     this.mode.codeSize = c.get32(cpuState.mode) as CodeSize;
     this.mode.stackMask = c.stackMask;
+    this.mode.limited = limitedSegments(c);
     this.mode.sse = (c.get32(cpuState.cr0) & 12) === 0 && (c.get32(cpuState.cr4) & 0x200) !== 0;
     return this.mode;
   }
@@ -354,6 +373,7 @@ export class InterpreterEngine implements Engine, HelperContext {
       if (rip >= 2 ** 47 || rip < -(2 ** 47)) c.gp();
       return rip;
     }
+    if (this.mode.limited & (1 << SEG.cs) && rip > c.m.u32(c.seg(SEG.cs) + 4)) c.gp(0);
     return (rip + c.segBase(SEG.cs)) >>> 0;
   }
 
@@ -513,7 +533,8 @@ export class InterpreterEngine implements Engine, HelperContext {
         this.overrides.commit();
         if (why !== LEAVE.fetch) this.syncRip(c.get32(cpuState.exitRp));
         this.rp = 0;
-        return -1;
+        // a device may have raised something
+        return this.window();
       }
     } finally {
       this.overrides.end();
@@ -542,6 +563,7 @@ export class InterpreterEngine implements Engine, HelperContext {
     const i = kept ?? this.decodeAt();
     if (!kept) c.nextIp = c.ip + i.length;
     this.countTo(rp, true);
+    if (this.mode.limited & segmentsOf(i)) return this.alone(i, c.ip - c.lin(cpuState.ripBase));
     return this.dispatch(i);
   }
 
@@ -566,15 +588,37 @@ export class InterpreterEngine implements Engine, HelperContext {
   }
   private readonly bytes = new Uint8Array(4096 + 16);
 
-  /** An instruction that lies across two pages: lowered and run on its own. */
+  /** An instruction that lies across two pages. */
   private straddler(): number {
     const c = this.core;
-    const i = this.decodeAt();
+    return this.alone(this.decodeAt(), c.ip - c.lin(cpuState.ripBase));
+  }
+
+  /** Runs an instruction by itself, at offset `off` from ripBase, after its segments' limits were checked. */
+  private alone(i: Insn, off: number): number {
+    const c = this.core;
+    const mode = this.currentMode();
+    const { limited } = mode;
+    const checked = (limited & segmentsOf(i)) !== 0;
+    if (checked) checkLimits(c, i, limited);
+    // the bulk forms would do more than the one element that was checked, or is stepped over
+    if ((checked || c.stepping) && isString(i)) return this.oneElement(i);
     const at = c.cpu + SCRATCH;
-    const off = c.ip - c.lin(cpuState.ripBase);
-    const end = this.cache.lowerAlone(i, this.currentMode(), at, off);
+    mode.limited = 0;
+    const end = this.cache.lowerAlone(i, mode, at, off);
+    mode.limited = limited;
     this.cache.stopAt(end, off + i.length);
     return this.runAlone(at);
+  }
+  private oneElement(i: Insn): number {
+    const c = this.core;
+    const before = c.stepping;
+    c.stepping = true;
+    try {
+      return this.dispatch(i);
+    } finally {
+      c.stepping = before;
+    }
   }
 
   private dispatch(i: Insn): number {
@@ -626,15 +670,10 @@ export class InterpreterEngine implements Engine, HelperContext {
       c.ip = c.lin(cpuState.rip);
       const linear = this.fetchAddress();
       const i = this.decodeAt();
-      // the bulk forms would do more than one element
-      if (c.stepping && (i.op === X.movs || i.op === X.stos)) return this.dispatch(i);
-      const at = c.cpu + SCRATCH;
       const off = (linear >>> 0) & 4095;
       c.setLin(cpuState.ripBase, c.ip - off);
-      const end = this.cache.lowerAlone(i, this.currentMode(), at, off);
-      this.cache.stopAt(end, off + i.length);
       this.count(1);
-      return this.runAlone(at);
+      return this.alone(i, off);
     });
   }
 

@@ -13,7 +13,7 @@ import { fxrstor, fxsave, mxcsr } from './fpu.ts';
 import { runSse } from './sse.ts';
 import { stringOp } from './strings.ts';
 import * as sys from './system.ts';
-import { registerMmx } from './x87/mmx.ts';
+import { emms, runMmx } from './x87/mmx.ts';
 import { registerX87 } from './x87/register.ts';
 
 /** What a helper asks of the run loop. */
@@ -57,7 +57,11 @@ function jumps(names: readonly (keyof typeof X)[], run: (c: Core, i: Insn, h: He
 
 export function runHelper(c: Core, i: Insn, h: HelperContext): Next {
   const helper = table[i.op];
-  if (usesXmm(i)) return runSse(c, i) ? NEXT.next : NEXT.unimplemented;
+  if (runMmx(c, i)) return NEXT.next;
+  if (usesXmm(i)) {
+    runSse(c, i);
+    return NEXT.next;
+  }
   return helper ? helper(c, i, h) : NEXT.unimplemented;
 }
 
@@ -93,6 +97,13 @@ table[X.int1] = (c) => (deliver(c, EXC.DB, -1, 'trap', c.nextIp, c.ip) ? NEXT.ju
 table[X.into] = (c) => (c.flags & 0x800 ? softwareInterrupt(c, EXC.OF) : NEXT.next);
 plain(['bound'], bound);
 for (const n of ['ud0', 'ud1', 'ud2', 'invalid'] as const) table[X[n]] = (c) => c.ud();
+/** What CPUID does not offer, and SMM's return outside SMM. */
+for (const n of [
+  'vmlaunch', 'vmresume', 'vmxoff', 'vmxon', 'vmfunc', 'vmptrld', 'vmptrst', 'vmclear', 'vmread', 'vmwrite', 'invept', 'invvpid',
+  'vmrun', 'vmload', 'vmsave', 'stgi', 'clgi', 'skinit', 'invlpga', 'getsec', 'rsm', 'monitor', 'mwait', 'monitorx', 'mwaitx',
+  'rdpkru', 'wrpkru', 'rdpru', 'clzero', 'invpcid', 'xgetbv', 'xsetbv', 'xsave', 'xsaveopt', 'xsavec', 'xsaves', 'xrstor', 'xrstors',
+] as const)
+  table[X[n]] ??= (c) => c.ud();
 
 // --- integer -------------------------------------------------------------------------------------------------------------
 
@@ -244,17 +255,8 @@ for (const [n, s, write] of [
 // --- x87 and SSE state -------------------------------------------------------------------------------------------------------
 
 registerX87(plain);
+plain(['emms'], emms);
 plain(['fxsave'], fxsave);
 plain(['fxrstor'], fxrstor);
 plain(['ldmxcsr'], (c, i) => mxcsr(c, i, false));
 plain(['stmxcsr'], (c, i) => mxcsr(c, i, true));
-
-/** Last, so that SSE's helpers of the same names are known. */
-registerMmx((name, applies, run) => {
-  const others = table[X[name]];
-  table[X[name]] = (c, i, h) => {
-    if (!applies(i)) return others ? others(c, i, h) : NEXT.unimplemented;
-    run(c, i);
-    return NEXT.next;
-  };
-});

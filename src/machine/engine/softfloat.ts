@@ -2,54 +2,31 @@
  * Exact binary floating point for SSE: values are bit patterns, results are rounded once from an exact integer times a
  * power of two, and exceptions are gathered as MXCSR has them. @spec SDM 1 4.8, 4.9, 11.5
  */
+import {
+  defaultNan,
+  type Finite,
+  type Format,
+  FX,
+  fraction,
+  infinity,
+  isDenormal,
+  isInfinite,
+  isNan,
+  isSignalling,
+  isZero,
+  lengthOf,
+  magnitude,
+  quiet,
+  quietBit,
+  RC,
+  signBit,
+  signOf,
+  squareRoot,
+} from './float-format.ts';
 
-export interface Format {
-  /** Bytes of the format, bits of its fraction, exponent bias. */
-  readonly size: 4 | 8;
-  readonly frac: number;
-  readonly bias: number;
-}
-export const F32: Format = { size: 4, frac: 23, bias: 127 };
-export const F64: Format = { size: 8, frac: 52, bias: 1023 };
-
-export const FX = { invalid: 1, denormal: 2, zeroDivide: 4, overflow: 8, underflow: 16, precision: 32 } as const;
-export const RC = { nearest: 0, down: 1, up: 2, zero: 3 } as const;
 const DAZ = 0x40;
 const FTZ = 0x8000;
 const MASK_SHIFT = 7;
-
-/** A number taken apart: man * 2^exp. */
-interface Finite {
-  negative: boolean;
-  man: bigint;
-  exp: number;
-}
-
-const signOf = (b: bigint, f: Format): boolean => b >> BigInt(8 * f.size - 1) !== 0n;
-const fraction = (f: Format): bigint => (1n << BigInt(f.frac)) - 1n;
-const signBit = (f: Format, negative: boolean): bigint => (negative ? 1n << BigInt(8 * f.size - 1) : 0n);
-export const infinity = (f: Format, negative: boolean): bigint =>
-  signBit(f, negative) | (BigInt(2 * f.bias + 1) << BigInt(f.frac));
-const magnitude = (b: bigint, f: Format): bigint => BigInt.asUintN(8 * f.size - 1, b);
-export const isNan = (b: bigint, f: Format): boolean => magnitude(b, f) > infinity(f, false);
-const quietBit = (f: Format): bigint => 1n << BigInt(f.frac - 1);
-export const isSignalling = (b: bigint, f: Format): boolean => isNan(b, f) && (b & quietBit(f)) === 0n;
-export const quiet = (b: bigint, f: Format): bigint => b | quietBit(f);
-const isInfinite = (b: bigint, f: Format): boolean => magnitude(b, f) === infinity(f, false);
-const isZero = (b: bigint, f: Format): boolean => magnitude(b, f) === 0n;
-const isDenormal = (b: bigint, f: Format): boolean => !isZero(b, f) && magnitude(b, f) <= fraction(f);
-/** What an invalid operation yields: the negative quiet NaN without a payload. */
-export const defaultNan = (f: Format): bigint => infinity(f, true) | quietBit(f);
-const lengthOf = (v: bigint): number => v.toString(2).length;
-
-function squareRoot(v: bigint): bigint {
-  let x = 1n << BigInt((lengthOf(v) + 1) >> 1);
-  for (;;) {
-    const y = (x + v / x) >> 1n;
-    if (y >= x) return x;
-    x = y;
-  }
-}
 
 export class SoftFloat {
   readonly mxcsr: number;
@@ -247,7 +224,11 @@ export class SoftFloat {
     if (isNan(a0, from)) {
       if (isSignalling(a0, from)) this.before |= FX.invalid;
       const payload = (a0 & fraction(from)) << 64n;
-      return infinity(to, signOf(a0, from)) | quietBit(to) | ((payload << BigInt(to.frac)) >> BigInt(from.frac + 64));
+      return (
+        infinity(to, signOf(a0, from)) |
+        quietBit(to) |
+        ((payload << BigInt(to.frac)) >> BigInt(from.frac + 64))
+      );
     }
     const a = this.operand(a0, from);
     if (isInfinite(a, from)) return infinity(to, signOf(a, from));

@@ -1,5 +1,5 @@
 /** The operands of an SSE instruction, as lanes of bits. */
-import { type Insn, type Operand, OPK } from '../../x86/insn.ts';
+import { type Insn, OPK, type Operand } from '../../x86/insn.ts';
 import { cpuState } from '../cpu-state.ts';
 import type { Core } from './core.ts';
 

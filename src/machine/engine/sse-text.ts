@@ -1,6 +1,7 @@
 /** SSE instructions on whole vectors that Wasm has nothing like: string compares and a few others. @spec SDM 2 */
-import { OP as X } from '../../x86/ops.ts';
+
 import { AF, CF, OF, PF, SF, ZF } from '../../x86/flags.ts';
+import { OP as X } from '../../x86/ops.ts';
 import type { Operands } from './sse-operands.ts';
 
 type Register = (op: number, run: (o: Operands) => void) => void;
@@ -45,12 +46,15 @@ function strings(o: Operands, explicit: boolean): Strings {
 const AGGREGATES: readonly ((s: Strings, j: number) => boolean)[] = [
   ({ a, b, lengthA, lengthB }, j) => j < lengthB && a.slice(0, lengthA).includes(b[j]!),
   ({ a, b, lengthA, lengthB }, j) => {
-    for (let i = 0; i + 1 < lengthA; i += 2) if (j < lengthB && a[i]! <= b[j]! && b[j]! <= a[i + 1]!) return true;
+    for (let i = 0; i + 1 < lengthA; i += 2)
+      if (j < lengthB && a[i]! <= b[j]! && b[j]! <= a[i + 1]!) return true;
     return false;
   },
-  ({ a, b, lengthA, lengthB }, j) => (j < lengthA && j < lengthB ? a[j] === b[j] : j >= lengthA && j >= lengthB),
+  ({ a, b, lengthA, lengthB }, j) =>
+    j < lengthA && j < lengthB ? a[j] === b[j] : j >= lengthA && j >= lengthB,
   ({ a, b, lengthA, lengthB }, j) => {
-    for (let i = 0; i < lengthA && i + j < b.length; i++) if (i + j >= lengthB || a[i] !== b[i + j]) return false;
+    for (let i = 0; i < lengthA && i + j < b.length; i++)
+      if (i + j >= lengthB || a[i] !== b[i + j]) return false;
     return true;
   },
 ];
@@ -78,7 +82,11 @@ function stringMask(o: Operands, explicit: boolean): void {
   const { bits, n } = compareStrings(o, explicit);
   const size = 16 / n;
   const ones = (1n << BigInt(8 * size)) - 1n;
-  if (o.imm & 0x40) o.setXmm0(size, Array.from({ length: n }, (_, j) => ((bits >> j) & 1 ? ones : 0n)));
+  if (o.imm & 0x40)
+    o.setXmm0(
+      size,
+      Array.from({ length: n }, (_, j) => ((bits >> j) & 1 ? ones : 0n)),
+    );
   else o.setXmm0(8, [BigInt(bits), 0n]);
 }
 
@@ -90,18 +98,24 @@ function mpsadbw(o: Operands): void {
   const to = (o.imm & 4) !== 0 ? 4 : 0;
   const sum = (i: number): number =>
     [0, 1, 2, 3].reduce((all, k) => all + Math.abs(dst[to + i + k]! - src[from + k]!), 0);
-  o.setLanes(2, Array.from({ length: 8 }, (_, i) => BigInt(sum(i))));
+  o.setLanes(
+    2,
+    Array.from({ length: 8 }, (_, i) => BigInt(sum(i))),
+  );
 }
 function phminposuw(o: Operands): void {
-  const words = o.lanes(1, 2);
-  const least = words.reduce((a, b) => (b < a ? b : a));
-  o.setLanes(8, [least | (BigInt(words.indexOf(least)) << 16n), 0n]);
+  const words = o.lanes(1, 2).map(Number);
+  const least = Math.min(...words);
+  o.setLanes(8, [BigInt(least + words.indexOf(least) * 0x1_0000), 0n]);
 }
 function insertps(o: Operands): void {
   const src = o.lanes(1, 4);
   const out = o.lanes(0, 4);
   out[(o.imm >> 4) & 3] = src.length === 4 ? src[o.imm >> 6]! : src[0]!;
-  o.setLanes(4, out.map((v, n) => ((o.imm >> n) & 1 ? 0n : v)));
+  o.setLanes(
+    4,
+    out.map((v, n) => ((o.imm >> n) & 1 ? 0n : v)),
+  );
 }
 
 export function registerSseText(register: Register): void {

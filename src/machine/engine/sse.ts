@@ -14,19 +14,25 @@ export type SseHelper = (o: Operands) => void;
 
 /** 16-byte operands that may lie anywhere. @spec SDM 1 11.2.1 */
 const UNALIGNED = new Set([
-  X.movups, X.movupd, X.movdqu, X.lddqu, X.pcmpestri, X.pcmpestrm, X.pcmpistri, X.pcmpistrm,
+  X.movups,
+  X.movupd,
+  X.movdqu,
+  X.lddqu,
+  X.pcmpestri,
+  X.pcmpestrm,
+  X.pcmpistri,
+  X.pcmpistrm,
 ]);
 
 const table = new Map<number, SseHelper>();
 
-/** Runs an instruction with an XMM operand; false: it is not known here. */
-export function runSse(c: Core, i: Insn): boolean {
+/** Runs an SSE instruction. One that is not here is of an extension that CPUID does not report. */
+export function runSse(c: Core, i: Insn): void {
+  const run = table.get(i.op);
   const m = i.operands.find((o) => o.kind === OPK.mem);
   if (m?.size === 16 && !UNALIGNED.has(i.op) && (lowAddress(c, i) & 15n) !== 0n) c.gp();
-  const run = table.get(i.op);
-  if (!run) return false;
+  if (!run) c.ud();
   run(new Operands(c, i));
-  return true;
 }
 
 /** Linear address of the memory operand, which need not be canonical: a misaligned one faults before that matters. */

@@ -2,7 +2,7 @@
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { AC, IF, IOPL, RF, VM } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA } from '../mmu.ts';
+import { CR0_EM, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_PAE, EFER_LMA } from '../mmu.ts';
 import { ATTR_L, ATTR_P, type Core, EXC } from './core.ts';
 import { noteDebug } from './debug.ts';
 import { ioplAllows } from './far.ts';
@@ -78,7 +78,8 @@ function writeCr0(c: Core, hooks: SystemHooks, v: bigint): void {
   c.set(cpuState.cr0, BigInt(next));
   if (!(old & CR0_PE) && next & CR0_PE) c.m.setU32(c.cpu + cpuState.cpl.offset, 0);
   modeChanged(c);
-  if ((old ^ next) & (CR0_PG | CR0_PE | 0x1_0000)) hooks.flush();
+  // EM and TS shape code that uses vectors
+  if ((old ^ next) & (CR0_PG | CR0_PE | CR0_WP | CR0_EM | CR0_TS)) hooks.flush();
 }
 
 export function lmsw(c: Core, hooks: SystemHooks, i: Insn): void {

@@ -60,21 +60,7 @@ function body(): Code {
   e.end(); // slow
   leaveWith(e, LEAVE.helper);
   e.end(); // leave
-  for (const [local, field] of [
-    [LOCAL.rp, cpuState.exitRp],
-    [LOCAL.bn, cpuState.exitBn],
-    [LOCAL.ic, cpuState.exitIc],
-    [LOCAL.fuel, cpuState.fuel],
-    [LOCAL.kind, cpuState.faultKind],
-  ] as const) {
-    code.get(LOCAL.cpu);
-    code.get(local);
-    code.mem(OP.i32_store, 2, field.offset);
-  }
-  code.get(LOCAL.cpu);
-  code.get(LOCAL.ea);
-  code.mem(OP.i64_store, 3, cpuState.faultAddr.offset);
-  code.get(LOCAL.code);
+  e.leave();
   return code;
 }
 

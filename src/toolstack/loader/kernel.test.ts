@@ -152,18 +152,18 @@ describe('a file that is no good', () => {
       'wrong-architecture',
       'vmlinuz: it is for a big-endian processor',
     ],
-    ['a cut ELF header', elf.subarray(0, 40), 'truncated', 'vmlinuz: it ends in its ELF header'],
+    ['a cut ELF header', elf.subarray(0, 40), 'truncated', 'vmlinuz: it is cut off: it ends in its ELF header'],
     [
       'cut program headers',
       elf.subarray(0, 100),
       'truncated',
-      'vmlinuz: it ends before its program headers do',
+      'vmlinuz: it is cut off: it ends before its program headers do',
     ],
     [
       'a cut ELF file',
       elf.subarray(0, 0x3000),
       'truncated',
-      'vmlinuz: segment 1 takes bytes 0x2000 to 0xdf68, the file has 0x3000',
+      'vmlinuz: it is cut off: segment 1 takes bytes 0x2000 to 0xdf68, the file has 0x3000',
     ],
     [
       'a segment with less memory than data',
@@ -181,7 +181,7 @@ describe('a file that is no good', () => {
       'a cut bzImage',
       bzImage(fixture('tiny.lz4'), elf.length).subarray(0, 4000),
       'truncated',
-      'vmlinuz: its payload takes bytes 0x8cc to 0x1937, the file has 0xfa0',
+      'vmlinuz: it is cut off: its payload takes bytes 0x8cc to 0x1937, the file has 0xfa0',
     ],
     [
       'a bzImage with an unknown compression',

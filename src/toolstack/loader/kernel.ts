@@ -27,8 +27,9 @@ export function loadKernel(bytes: Uint8Array, name: string, type: 'pv' | 'pvh'):
     requirements[type](kernel);
     return kernel;
   } catch (error) {
-    if (error instanceof LoaderError) throw new LoaderError(error.code, error.detail, name);
-    throw error;
+    if (!(error instanceof LoaderError)) throw error;
+    const cut = error.code === 'truncated' ? 'it is cut off: ' : '';
+    throw new LoaderError(error.code, cut + error.detail, name);
   }
 }
 

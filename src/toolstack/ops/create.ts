@@ -69,6 +69,7 @@ function refusedAs<T>(code: 'refused', config: DomainConfig, run: () => T): T {
   try {
     return run();
   } catch (e) {
+    if (e instanceof BuildError) throw new BuildError(e.code, `${config.name}: ${e.message}`, { cause: e });
     if (!(e instanceof KernelError)) throw e;
     if (e.code === 'ENOMEM') {
       const mib = Math.ceil(config.targetMemkb / 1024);

@@ -49,6 +49,8 @@ const quoted = /'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*"/y;
 const bareWord = /[^\s;,'"#[\]=][^\s;'"#[\]]*/y;
 const escapeSequence = /\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)/gsu;
 const offending = /[^ \t\r\n]*/y;
+/** What is not a configuration at all may have very long words. */
+const LONGEST_SHOWN = 40;
 const numberLike = /^-?[0-9][0-9a-fA-FxX]*$/;
 
 const simpleEscapes: Record<string, string> = {
@@ -127,7 +129,8 @@ export class Lexer {
   private describe(word: string): string {
     const quote = word[0];
     if (quote === '"' || quote === "'") return `the string that begins with ${quote} has no closing ${quote}`;
-    return `'${visible(word || (this.text[this.pos] ?? ''))}' is not part of a configuration`;
+    const shown = word.length > LONGEST_SHOWN ? `${word.slice(0, LONGEST_SHOWN)}...` : word;
+    return `'${visible(shown || (this.text[this.pos] ?? ''))}' is not part of a configuration`;
   }
 }
 

@@ -144,11 +144,11 @@ export interface Sem {
   vwrite(v: Vec | VecVar): void;
   /** XMM register r, an implicit operand. */
   vreg(r: number): Vec;
-  /** A SIMD instruction of Wasm's by number. */
-  v1(op: number, a: Vec | VecVar): Vec;
-  v2(op: number, a: Vec, b: Vec | VecVar): Vec;
-  v2(op: number, a: VecVar, b: VecVar): Vec;
-  vshift(op: number, a: Vec, count: V64 | Var): Vec;
+  /** A SIMD instruction of Wasm's by name. */
+  v1(op: string, a: Vec | VecVar): Vec;
+  v2(op: string, a: Vec, b: Vec | VecVar): Vec;
+  v2(op: string, a: VecVar, b: VecVar): Vec;
+  vshift(op: string, a: Vec, count: V64 | Var): Vec;
   shuffle(lanes: readonly number[], a: VecVar, b: VecVar): Vec;
   vconst(lo: bigint, hi: bigint): Vec;
   bitselect(ifOne: VecVar, ifZero: VecVar, mask: VecVar): Vec;
@@ -159,25 +159,25 @@ export interface Sem {
   lane16(a: Vec | VecVar, lane: number): V64;
   setLane16(a: Vec | VecVar, lane: number, v: V64 | Var): Vec;
   /** A vector to a number: i8x16_bitmask and its like. */
-  vmask(op: number, a: Vec | VecVar): V64;
+  vmask(op: string, a: Vec | VecVar): V64;
   splat64(v: V64 | Var): Vec;
   /** The record's immediate byte as a value known only at run time in the interpreter. */
   imm8(): V64;
   /** The byte numbers that the instruction's immediate stands for, see CONTROL in vector.ts. */
   control(): Vec;
 
-  // Floating point: Wasm's operations by number, on the low element of a vector operand
+  // Floating point: Wasm's operations by name, on the low element of a vector operand
   mxcsr(): V64;
   fread(i: number, f: FltSize): Flt;
   /** Writes the low element of operand 0 and nothing else. */
   fwrite(v: FltVar): void;
   flet(v: Flt, f: FltSize): FltVar;
   fconst(n: number, f: FltSize): Flt;
-  fop(op: number, ...operands: readonly FltVar[]): Flt;
-  fcmp(op: number, a: FltVar, b: FltVar): V32;
+  fop(op: string, ...operands: readonly FltVar[]): Flt;
+  fcmp(op: string, a: FltVar, b: FltVar): V32;
   /** The bits, zero-extended. */
   fbits(x: FltVar): V64;
   /** A conversion from and to a 64-bit integer. */
-  ffrom(op: number, v: V64 | Var): Flt;
-  fto(op: number, x: FltVar): V64;
+  ffrom(op: string, v: V64 | Var): Flt;
+  fto(op: string, x: FltVar): V64;
 }

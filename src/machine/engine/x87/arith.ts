@@ -1,14 +1,14 @@
 /** Arithmetic on 80-bit values, exact up to the final rounding. @spec SDM 2 FADD, FMUL, FDIV, FSQRT, FPREM and others */
 import {
-  bitLength,
   BIAS,
+  bitLength,
   type Context,
   dropBits,
   exponentOf,
   type F80,
   FX,
   infinity,
-  isFinite,
+  isFiniteKind,
   KIND,
   kindOf,
   nanResult,
@@ -55,7 +55,8 @@ export function add(x: Context, a: F80, b: F80): F80 {
   noteDenormal(x, ka, kb);
   if (ka === KIND.infinity) return a;
   if (kb === KIND.infinity) return b;
-  if (ka === KIND.zero && kb === KIND.zero) return zero(a.sign === b.sign ? a.sign : x.rc === RC.down ? 1 : 0);
+  if (ka === KIND.zero && kb === KIND.zero)
+    return zero(a.sign === b.sign ? a.sign : x.rc === RC.down ? 1 : 0);
   if (ka === KIND.zero) return pack(x, b.sign, b.sig, exponentOf(b));
   if (kb === KIND.zero) return pack(x, a.sign, a.sig, exponentOf(a));
   return addFinite(x, a, b);
@@ -131,7 +132,7 @@ export function roundToInteger(x: Context, a: F80): F80 {
   const nan = nanResult(x, a);
   if (nan) return nan;
   const k = kindOf(a);
-  if (!isFinite(k)) return a;
+  if (!isFiniteKind(k)) return a;
   noteDenormal(x, k);
   const e = exponentOf(a);
   if (e >= 0) return a;
@@ -154,7 +155,7 @@ export function scale(x: Context, a: F80, b: F80): F80 {
     return b.sign ? zero(a.sign) : infinity(a.sign);
   }
   noteDenormal(x, ka, kb);
-  if (!isFinite(ka)) return a;
+  if (!isFiniteKind(ka)) return a;
   return pack(x, a.sign, a.sig, exponentOf(a) + scaleBy(b), false, 64);
 }
 /** trunc(b), cut off where every result has long over- or underflowed. */
@@ -246,4 +247,3 @@ export function compare(x: Context, a: F80, b: F80, quiet: boolean): number {
   const order = ea !== eb ? ea - eb : a.sig === b.sig ? 0 : a.sig < b.sig ? -1 : 1;
   return Math.sign(a.sign ? -order : order);
 }
-

@@ -37,7 +37,8 @@ export function fcom(u: Unit, how: Comparison): void {
   const source = operands[0].kind === OPK.mem ? memoryOperand(u, how.integer ?? false) : undefined;
   const st = count === 0 ? 1 : operands[1].reg;
   if (u.empty(0) || (!source && u.empty(st))) {
-    return finish(u, how, UNORDERED, u.stackFault(false));
+    finish(u, how, UNORDERED, u.stackFault(false));
+    return;
   }
   const order = compare(u.x, u.get(0), source ? source.value : u.get(st), how.quiet ?? false);
   if (source?.denormal && order !== UNORDERED) u.x.raise(FX.DE);
@@ -47,7 +48,8 @@ export function fcom(u: Unit, how: Comparison): void {
 export function ftst(u: Unit): void {
   if (u.empty(0)) {
     u.stackFault(false);
-    return setCodes(u, UNORDERED);
+    setCodes(u, UNORDERED);
+    return;
   }
   setCodes(u, compare(u.x, u.get(0), zero(0), false));
   u.accept();

@@ -3,14 +3,14 @@ import {
   BIAS,
   bitLength,
   type Context,
-  dropBits,
   DOUBLE,
+  dropBits,
   EXP_MAX,
   exponentOf,
   type F80,
   FX,
   INTEGER_BIT,
-  isFinite,
+  isFiniteKind,
   KIND,
   kindOf,
   nanResult,
@@ -73,13 +73,14 @@ export function toFloat(x: Context, v: F80, bytes: Bytes): bigint | undefined {
   return sign(v.sign) | (BigInt(r.exp + length - 1 + format.max) << BigInt(fraction)) | low;
 }
 
-export const fromInteger = (v: bigint): F80 => (v === 0n ? zero(0) : place(v < 0n ? 1 : 0, v < 0n ? -v : v, 0));
+export const fromInteger = (v: bigint): F80 =>
+  v === 0n ? zero(0) : place(v < 0n ? 1 : 0, v < 0n ? -v : v, 0);
 
 /** Rounded to an integer whose magnitude is below `limit` (at most, when negative and `asymmetric`); undefined: IE. */
 function integral(x: Context, v: F80, limit: bigint, rc: number, asymmetric: boolean): bigint | undefined {
   const k = kindOf(v);
   if (k === KIND.zero) return 0n;
-  if (!isFinite(k) || v.exp > BIAS + 70) {
+  if (!isFiniteKind(k) || v.exp > BIAS + 70) {
     x.raise(FX.IE);
     return undefined;
   }

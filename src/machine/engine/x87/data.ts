@@ -14,11 +14,20 @@ function pushChecked(u: Unit, v: F80): void {
 export function fld(u: Unit): void {
   const { c, i } = u;
   const [o] = i.operands;
-  if (o.kind === OPK.st) return loadRegister(u, o.reg);
+  if (o.kind === OPK.st) {
+    loadRegister(u, o.reg);
+    return;
+  }
   c.load(c.ea(i), o.size);
-  if (o.size === 10) return pushChecked(u, takeExtended(u));
+  if (o.size === 10) {
+    pushChecked(u, takeExtended(u));
+    return;
+  }
   const { value, denormal } = fromFloat(c.take(o.size), o.size as 4 | 8);
-  if (!u.empty(-1)) return pushChecked(u, value);
+  if (!u.empty(-1)) {
+    pushChecked(u, value);
+    return;
+  }
   const v = nanResult(u.x, value) ?? value;
   if (denormal) u.fsw |= FX.DE; // pushed even when unmasked
   if (u.accept()) u.push(v);
@@ -58,8 +67,16 @@ function storeBits(u: Unit, size: number, bits: bigint | undefined, pop: boolean
   if (pop) u.pop();
 }
 /** ST0 converted; with ST0 empty the format's indefinite. `convert` raises IE on its own. */
-function storeMemory(u: Unit, size: number, convert: (x: Context, v: F80) => bigint | undefined, pop: boolean): void {
-  if (!u.empty(0)) return storeBits(u, size, convert(u.x, u.get(0)), pop);
+function storeMemory(
+  u: Unit,
+  size: number,
+  convert: (x: Context, v: F80) => bigint | undefined,
+  pop: boolean,
+): void {
+  if (!u.empty(0)) {
+    storeBits(u, size, convert(u.x, u.get(0)), pop);
+    return;
+  }
   u.x.raise(FX.IE);
   u.fsw |= SW.SF;
   storeBits(u, size, convert(u.x, INDEFINITE), pop);
@@ -71,7 +88,8 @@ export function fst(u: Unit, pop: boolean): void {
   const [o] = u.i.operands;
   if (o.kind === OPK.mem) {
     const size = o.size as 4 | 8 | 10;
-    return storeMemory(u, size, size === 10 ? rawExtended : (x, v) => toFloat(x, v, size), pop);
+    storeMemory(u, size, size === 10 ? rawExtended : (x, v) => toFloat(x, v, size), pop);
+    return;
   }
   if (u.empty(0)) {
     if (!u.stackFault(false)) return;

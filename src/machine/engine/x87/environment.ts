@@ -1,6 +1,6 @@
 /** Control of the unit, and its environment and whole state in memory. @spec SDM 1 8.1.10, figures 8-9 to 8-12 */
 import { type Insn, OPK } from '../../../x86/insn.ts';
-import { OP as X } from '../../../x86/ops.ts';
+import type { OP as X } from '../../../x86/ops.ts';
 import { cpuState } from '../../cpu-state.ts';
 import type { Core } from '../core.ts';
 import { checkX87, finit } from '../fpu.ts';
@@ -52,7 +52,12 @@ function putEnvironment(c: Core, wide: boolean): number {
   const words = [m.u16(cpu + FCW), m.u16(cpu + FSW), fullTags(c)];
   const real = realFormat(c);
   if (!wide) {
-    words.push(fip & 0xffff, real ? ((fip >>> 4) & 0xf000) | fop : 0, fdp & 0xffff, real ? (fdp >>> 4) & 0xf000 : 0);
+    words.push(
+      fip & 0xffff,
+      real ? ((fip >>> 4) & 0xf000) | fop : 0,
+      fdp & 0xffff,
+      real ? (fdp >>> 4) & 0xf000 : 0,
+    );
     words.forEach((w, k) => {
       buf.setUint16(2 * k, w, true);
     });
@@ -60,7 +65,12 @@ function putEnvironment(c: Core, wide: boolean): number {
   }
   const high = real ? ((fip >>> 16) << 12) | fop : fop << 16;
   const longs = words.map((w) => 0xffff_0000 + w);
-  longs.push(real ? fip & 0xffff : fip, high, real ? fdp & 0xffff : fdp, real ? (fdp >>> 16) << 12 : 0xffff_0000);
+  longs.push(
+    real ? fip & 0xffff : fip,
+    high,
+    real ? fdp & 0xffff : fdp,
+    real ? (fdp >>> 16) << 12 : 0xffff_0000,
+  );
   longs.forEach((w, k) => {
     buf.setUint32(4 * k, w >>> 0, true);
   });

@@ -62,7 +62,15 @@ export const INDEFINITE: F80 = { sign: 1, exp: EXP_MAX, sig: INTEGER_BIT | QUIET
 export const withSign = (v: F80, sign: number): F80 => ({ sign, exp: v.exp, sig: v.sig });
 
 /** Classes of values. Pseudo-denormals count as denormal; unnormals, pseudo-infinities and pseudo-NaNs have no meaning. */
-export const KIND = { zero: 0, denormal: 1, normal: 2, infinity: 3, quiet: 4, signaling: 5, unsupported: 6 } as const;
+export const KIND = {
+  zero: 0,
+  denormal: 1,
+  normal: 2,
+  infinity: 3,
+  quiet: 4,
+  signaling: 5,
+  unsupported: 6,
+} as const;
 
 export function kindOf(v: F80): number {
   if (v.exp === 0) return v.sig === 0n ? KIND.zero : KIND.denormal;
@@ -73,7 +81,7 @@ export function kindOf(v: F80): number {
 }
 export const isNan = (kind: number): boolean => kind === KIND.quiet || kind === KIND.signaling;
 /** Denormal or normal: the value is sig * 2^exponentOf. */
-export const isFinite = (kind: number): boolean => kind === KIND.denormal || kind === KIND.normal;
+export const isFiniteKind = (kind: number): boolean => kind === KIND.denormal || kind === KIND.normal;
 /** Weight of the lowest significand bit, as a power of two. */
 export const exponentOf = (v: F80): number => (v.exp || 1) - BIAS - 63;
 
@@ -139,11 +147,19 @@ export interface Rounded {
  * two bits more than the format has. With OE or UE unmasked the exponent is left unbounded: wrapping it or giving up
  * is the caller's business.
  */
-export function round(x: Context, f: Format, sign: number, sig: bigint, exp: number, sticky = false): Rounded {
+export function round(
+  x: Context,
+  f: Format,
+  sign: number,
+  sig: bigint,
+  exp: number,
+  sticky = false,
+): Rounded {
   const drop = bitLength(sig) - f.precision;
   const kept = dropBits(x.rc, sign, sig, drop, sticky);
   const top = exp + drop + bitLength(kept) - 1;
-  if (top < f.min) return roundTiny(x, f, sign, sig, exp, sticky, { sig: kept, exp: exp + drop, infinite: false });
+  if (top < f.min)
+    return roundTiny(x, f, sign, sig, exp, sticky, { sig: kept, exp: exp + drop, infinite: false });
   if (top > f.max) return roundHuge(x, f, sign, { sig: kept, exp: exp + drop, infinite: false });
   note(x);
   return { sig: kept, exp: exp + drop, infinite: false };
@@ -171,9 +187,7 @@ function roundTiny(
   const lowest = f.min - f.precision + 1;
   // far below the format everything is sticky
   const far = exp + bitLength(sig) < lowest - 2;
-  const out = far
-    ? dropBits(x.rc, sign, 1n, 2, true)
-    : dropBits(x.rc, sign, sig, lowest - exp, sticky);
+  const out = far ? dropBits(x.rc, sign, 1n, 2, true) : dropBits(x.rc, sign, sig, lowest - exp, sticky);
   note(x);
   if (inexact) x.raise(FX.UE);
   return { sig: out, exp: lowest, infinite: false };

@@ -33,7 +33,8 @@ const clamp =
     const max = 2 ** (signed ? bits - 1 : bits) - 1;
     return Math.min(max, Math.max(signed ? -max - 1 : 0, f(a, b)));
   };
-const saturating = (bits: number, signed: boolean, f: Scalar): Binary => each(bits, signed, clamp(bits, signed, f));
+const saturating = (bits: number, signed: boolean, f: Scalar): Binary =>
+  each(bits, signed, clamp(bits, signed, f));
 
 /** Neighbours of `a`, then neighbours of `b`. */
 const horizontal =

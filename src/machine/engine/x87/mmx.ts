@@ -1,14 +1,14 @@
 /** MMX: registers are the low 64 bits of the physical x87 registers. @spec SDM 1 9 */
-import { type Insn, type Operand, OPK } from '../../../x86/insn.ts';
-import type { OpName } from '../../../x86/ops.ts';
+import { type Insn, OPK, type Operand } from '../../../x86/insn.ts';
+import { type OpName, OP as X } from '../../../x86/ops.ts';
 import { cpuState } from '../../cpu-state.ts';
 import { CR0_EM, CR0_TS } from '../../mmu.ts';
 import { type Core, EXC } from '../core.ts';
 import { checkSse } from '../fpu.ts';
 import { fromFloat, fromInteger, toFloat, toInteger } from './convert.ts';
+import { Context, type F80, zero } from './float80.ts';
 import { align, BINARY_MMX, shuffleWords, signBits } from './lanes.ts';
 import { checkPending } from './unit.ts';
-import { Context, type F80, zero } from './float80.ts';
 
 type Run = (c: Core, i: Insn) => void;
 
@@ -125,12 +125,14 @@ function asRead(c: Core, bits: bigint, bytes: 4 | 8): F80 {
 function fromIntegers(c: Core, i: Insn, bytes: 4 | 8): void {
   const [d, s] = i.operands;
   const v = source(c, i, s);
-  const one = (x: Context, n: bigint): bigint => toFloat(x, fromInteger(BigInt.asIntN(32, n)), bytes) ?? 0n;
   const at = xmmAt(c, d.reg);
-  if (bytes === 4) return c.m.setU64(at, convert(c, (x) => one(x, v) | (one(x, v >> 32n) << 32n)));
-  const x = new Context();
-  c.m.setU64(at, one(x, v));
-  c.m.setU64(at + 8, one(x, v >> 32n));
+  const bits = 8n * BigInt(bytes);
+  const both = convert(c, (x) => {
+    const one = (n: bigint): bigint => toFloat(x, fromInteger(BigInt.asIntN(32, n)), bytes) ?? 0n;
+    return one(v) | (one(v >> 32n) << bits);
+  });
+  c.m.setU64(at, both & 0xffff_ffff_ffff_ffffn);
+  if (bytes === 8) c.m.setU64(at + 8, both >> 64n);
 }
 const CONVERSIONS: Partial<Record<OpName, Run>> = {
   cvtpi2ps: (c, i) => fromIntegers(c, i, 4),
@@ -141,44 +143,33 @@ const CONVERSIONS: Partial<Record<OpName, Run>> = {
   cvttpd2pi: (c, i) => toIntegers(c, i, 8, true),
 };
 
-const usesMm = (i: Insn): boolean => i.operands[0].kind === OPK.mm || i.operands[1].kind === OPK.mm;
+/** MMX forms by operation: those with an MMX operand. */
+const table = new Map<number, Run>();
+for (const [name, f] of Object.entries(BINARY_MMX)) {
+  table.set(X[name as OpName], (c, i) => {
+    const [d, s] = i.operands;
+    setMm(c, d, f(source(c, i, d), source(c, i, s)));
+  });
+}
+for (const [name, run] of Object.entries(MOVES)) table.set(X[name as OpName], run);
+/** Conversions check for SSE even where they have no XMM operand. */
+const conversions = new Map(Object.entries(CONVERSIONS).map(([name, run]) => [X[name as OpName], run]));
 
-/** Registers a helper for the forms of an instruction that `applies` picks; SSE has others of the same name. */
-export type RegisterForms = (name: OpName, applies: (i: Insn) => boolean, run: Run) => void;
+/** Runs an instruction on MMX registers; false: it is none. */
+export function runMmx(c: Core, i: Insn): boolean {
+  const mm = i.operands[0].kind === OPK.mm || i.operands[1].kind === OPK.mm;
+  const conversion = conversions.get(i.op);
+  const run = conversion ?? (mm ? table.get(i.op) : undefined);
+  if (!run) return false;
+  if (conversion) checkSse(c);
+  if (mm) checkMmx(c);
+  run(c, i);
+  if (mm) transition(c);
+  return true;
+}
 
-export function registerMmx(register: RegisterForms): void {
-  const on = (name: OpName, run: Run): void =>
-    register(name, usesMm, (c, i) => {
-      checkMmx(c);
-      run(c, i);
-      transition(c);
-    });
-  for (const [name, f] of Object.entries(BINARY_MMX)) {
-    on(name as OpName, (c, i) => {
-      const [d, s] = i.operands;
-      setMm(c, d, f(source(c, i, d), source(c, i, s)));
-    });
-  }
-  for (const [name, run] of Object.entries(MOVES)) on(name as OpName, run);
-  for (const [name, run] of Object.entries(CONVERSIONS)) {
-    register(
-      name as OpName,
-      () => true,
-      (c, i) => {
-        checkSse(c);
-        if (usesMm(i)) checkMmx(c);
-        run(c, i);
-        if (usesMm(i)) transition(c);
-      },
-    );
-  }
-  register(
-    'emms',
-    () => true,
-    (c) => {
-      checkMmx(c);
-      transition(c);
-      c.m.setU8(c.cpu + cpuState.ftw.offset, 0);
-    },
-  );
+export function emms(c: Core): void {
+  checkMmx(c);
+  transition(c);
+  c.m.setU8(c.cpu + cpuState.ftw.offset, 0);
 }

@@ -1,6 +1,17 @@
 /** Arithmetic instructions: operands from the stack and memory, results to the stack. */
 import { OPK } from '../../../x86/insn.ts';
-import { add, divide, extract, multiply, type Remainder, remainder, roundToInteger, scale, squareRoot, subtract } from './arith.ts';
+import {
+  add,
+  divide,
+  extract,
+  multiply,
+  type Remainder,
+  remainder,
+  roundToInteger,
+  scale,
+  squareRoot,
+  subtract,
+} from './arith.ts';
 import { fromFloat, fromInteger } from './convert.ts';
 import { type Context, type F80, FX, INDEFINITE, isNan, kindOf, withSign } from './float80.ts';
 import { CC, SW, type Unit } from './unit.ts';

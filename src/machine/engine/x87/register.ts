@@ -4,7 +4,20 @@ import type { OpName } from '../../../x86/ops.ts';
 import type { Core } from '../core.ts';
 import { checkX87 } from '../fpu.ts';
 import { fcom, ftst, fxam } from './compare.ts';
-import { CONDITIONS, CONSTANTS, fbld, fbstp, fcmov, fild, fist, fld, fst, fxch, loadConstant, loadZero } from './data.ts';
+import {
+  CONDITIONS,
+  CONSTANTS,
+  fbld,
+  fbstp,
+  fcmov,
+  fild,
+  fist,
+  fld,
+  fst,
+  fxch,
+  loadConstant,
+  loadZero,
+} from './data.ts';
 import { CONTROL, control, fwait } from './environment.ts';
 import { absolute, BINARY, binary, changeSign, fprem, fscale, fxtract, rndint, sqrt } from './operate.ts';
 import { f2xm1, fpatan, fptan, fsincos, fyl2x, fyl2xp1, trig } from './transcendental.ts';
@@ -32,7 +45,10 @@ export function registerX87(register: Register): void {
 
 /** FNOP proper is an instruction like others; FNENI, FNDISI and FNSETPM leave no trace. */
 function fnop(c: Core, i: Insn, u: Unit): void {
-  if (i.opcode === 0xdb) return checkX87(c);
+  if (i.opcode === 0xdb) {
+    checkX87(c);
+    return;
+  }
   u.begin(c, i, true);
   u.commit();
 }

@@ -2,8 +2,9 @@
  * Elementary functions to some 190 bits, in fixed point. What comes back is a magnitude for `pack`: never a tie and
  * hardly ever near one, so that rounding it once rounds correctly.
  */
-import { bitLength, exponentOf, type F80 } from './float80.ts';
+
 import { integerRoot } from './arith.ts';
+import { bitLength, exponentOf, type F80 } from './float80.ts';
 
 /** sign * sig * 2^exp, and a bit more than that if not `exact`. */
 export interface Approx {
@@ -19,7 +20,12 @@ const TINY = 100;
 const F = BigInt(GUARD + TINY);
 const UNIT = 1n << F;
 
-const approx = (v: bigint, exp: number, exact = false): Approx => ({ sign: v < 0n ? 1 : 0, sig: v < 0n ? -v : v, exp, exact });
+const approx = (v: bigint, exp: number, exact = false): Approx => ({
+  sign: v < 0n ? 1 : 0,
+  sig: v < 0n ? -v : v,
+  exp,
+  exact,
+});
 const FIXED = -Number(F);
 
 /** Exponent of the highest bit. */
@@ -75,7 +81,7 @@ export function exp2m1(x: F80): Approx {
 function log2(a: bigint, exp: number): { v: bigint; exact: boolean } {
   let top = bitLength(a) - 1;
   // the significand between the square roots of 1/2 and 2
-  if (((a * a) >> BigInt(2 * top)) >= 2n) top++;
+  if ((a * a) >> BigInt(2 * top) >= 2n) top++;
   const one = 1n << BigInt(top);
   const k = BigInt(top + exp) << F;
   if (a === one) return { v: k, exact: true };
@@ -95,7 +101,12 @@ export const yLog2x = (y: F80, x: F80): Approx => times(y, log2(x.sig, exponentO
 export function yLog2xPlus1(y: F80, x: F80): Approx {
   const e = exponentOf(x);
   if (topOf(x) < -TINY) {
-    return { sign: x.sign ^ y.sign, sig: x.sig * y.sig * LOG2E, exp: e + exponentOf(y) + FIXED, exact: false };
+    return {
+      sign: x.sign ^ y.sign,
+      sig: x.sig * y.sig * LOG2E,
+      exp: e + exponentOf(y) + FIXED,
+      exact: false,
+    };
   }
   const low = Math.min(e, 0);
   const n = x.sig << BigInt(e - low);
@@ -110,7 +121,12 @@ function arctan(t: bigint): bigint {
 }
 
 /** Quarters and halves of pi, for arguments at the edges: pi * n / 4. */
-export const quarterTurns = (sign: number, n: number): Approx => ({ sign, sig: PI * BigInt(n), exp: FIXED - 2, exact: false });
+export const quarterTurns = (sign: number, n: number): Approx => ({
+  sign,
+  sig: PI * BigInt(n),
+  exp: FIXED - 2,
+  exact: false,
+});
 
 /** The angle of the point (x, y), both finite and not zero. */
 export function angle(y: F80, x: F80): Approx {
@@ -122,7 +138,9 @@ export function angle(y: F80, x: F80): Approx {
     const exact = q * x.sig === y.sig << 264n;
     return exact ? nudged(y.sign, q, ey - ex - 264, -1n) : approx(y.sign ? -q : q, ey - ex - 264);
   }
-  const steep = distance > 0 || (distance === 0 && y.sig << BigInt(Math.max(0, ey - ex)) > x.sig << BigInt(Math.max(0, ex - ey)));
+  const steep =
+    distance > 0 ||
+    (distance === 0 && y.sig << BigInt(Math.max(0, ey - ex)) > x.sig << BigInt(Math.max(0, ex - ey)));
   const small = steep ? ratio(x, y) : ratio(y, x);
   let a = arctan(small);
   if (steep) a = PI / 2n - a;
@@ -186,5 +204,10 @@ export function sineCosine(x: F80): { sin: Approx; cos: Approx } {
 export function tangent(x: F80): Approx {
   if (topOf(x) < -TINY) return nudged(x.sign, x.sig, exponentOf(x), 1n);
   const { sin, cos } = sineCosine(x);
-  return { sign: sin.sign ^ cos.sign, sig: (sin.sig << BigInt(GUARD)) / cos.sig, exp: sin.exp - cos.exp - GUARD, exact: false };
+  return {
+    sign: sin.sign ^ cos.sign,
+    sig: (sin.sig << BigInt(GUARD)) / cos.sig,
+    exp: sin.exp - cos.exp - GUARD,
+    exact: false,
+  };
 }

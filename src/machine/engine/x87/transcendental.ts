@@ -7,7 +7,7 @@ import {
   type F80,
   FX,
   infinity,
-  isFinite,
+  isFiniteKind,
   isNan,
   KIND,
   kindOf,
@@ -19,7 +19,16 @@ import {
   zero,
 } from './float80.ts';
 import { roomToPush, unary } from './operate.ts';
-import { angle, type Approx, exp2m1, quarterTurns, sineCosine, tangent, yLog2x, yLog2xPlus1 } from './series.ts';
+import {
+  type Approx,
+  angle,
+  exp2m1,
+  quarterTurns,
+  sineCosine,
+  tangent,
+  yLog2x,
+  yLog2xPlus1,
+} from './series.ts';
 import { SW, type Unit } from './unit.ts';
 
 const rounded = (x: Context, a: Approx): F80 => pack(x, a.sign, a.sig, a.exp, !a.exact, 64);
@@ -27,7 +36,8 @@ const rounded = (x: Context, a: Approx): F80 => pack(x, a.sign, a.sig, a.exp, !a
 /** Exponent of the value's highest bit. */
 const topOf = (v: F80): number => exponentOf(v) + bitLength(v.sig) - 1;
 /** |v| > 1 for a finite one. */
-const aboveOne = (v: F80): boolean => topOf(v) > 0 || (topOf(v) === 0 && v.sig << BigInt(64 - bitLength(v.sig)) !== 1n << 63n);
+const aboveOne = (v: F80): boolean =>
+  topOf(v) > 0 || (topOf(v) === 0 && v.sig << BigInt(64 - bitLength(v.sig)) !== 1n << 63n);
 
 /** For arguments out of the function's range the manual promises nothing: CPUs give the argument back. */
 function undefinedResult(x: Context, a: F80): F80 {
@@ -59,7 +69,7 @@ function fyl2xOf(x: Context, a: F80, y: F80): F80 {
     return infinity(y.sign ^ 1);
   }
   if (a.sign) return x.invalid();
-  const isOne = isFinite(ka) && topOf(a) === 0 && !aboveOne(a);
+  const isOne = isFiniteKind(ka) && topOf(a) === 0 && !aboveOne(a);
   if (ka === KIND.infinity) {
     if (ky === KIND.zero) return x.invalid();
     noteDenormal(x, ky);

@@ -2,8 +2,8 @@
  * Compiles one basic block of 64-bit code from the same decoded instructions and semantics as the interpreter. The
  * family: moves, arithmetic, logic, shifts, loads, stores, conditions, branches, calls. What is outside it ends the block.
  */
-import { Code } from '../../wasm/code.ts';
-import { I32, I64, Module } from '../../wasm/module.ts';
+import type { Code } from '../../wasm/code.ts';
+import { I32, I64, Module, type ValType } from '../../wasm/module.ts';
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X, type OpName } from '../../x86/ops.ts';
 import { INTEGER } from '../../x86/sem/integer.ts';
@@ -37,8 +37,18 @@ export function compilable(i: Insn): boolean {
 export const endsBlock = (i: Insn): boolean => ENDS.has(i.op);
 
 
-/** A module whose `run(cpu, 0, 0)` executes the block once; as the interpreter's it answers a LEAVE. */
-export function compileBlock(block: readonly BlockInsn[], minPages: number, maxPages: number): Uint8Array {
+/** A module with a function `b0`, `b1`, ... for each block; (cpu, 0, 0) executes it once and answers a LEAVE. */
+export function compileBlocks(blocks: readonly (readonly BlockInsn[])[], minPages: number, maxPages: number): Uint8Array {
+  const m = new Module();
+  m.importSharedMemory(minPages, maxPages);
+  blocks.forEach((block, i) => {
+    const locals = [...LOCAL_TYPES, ...Array<ValType>(GPR_LOCALS).fill(I64)];
+    m.func([I32, I32, I32], [I32], locals, compileBlock(block), `b${i}`);
+  });
+  return m.bytes();
+}
+
+function compileBlock(block: readonly BlockInsn[]): Code {
   const e = new BlockEmitter();
   e.open('leave');
   block.forEach(({ insn, rip }, n) => {
@@ -49,16 +59,12 @@ export function compileBlock(block: readonly BlockInsn[], minPages: number, maxP
   if (last.op !== X.jmp) e.fallThrough();
   e.end();
   e.epilogue();
+  // what must be loaded first is known only now
   const body = e.code.done();
   e.code.length = 0;
   e.prologue();
-  const code = new Code();
-  code.append(e.code.done());
-  code.append(body);
-  const m = new Module();
-  m.importSharedMemory(minPages, maxPages);
-  m.func([I32, I32, I32], [I32], [...LOCAL_TYPES, ...Array(GPR_LOCALS).fill(I64)], code, 'run');
-  return m.bytes();
+  e.code.append(body);
+  return e.code;
 }
 
 function emit(e: BlockEmitter, i: Insn): void {

@@ -468,7 +468,7 @@ export class InterpreterEngine implements Engine, HelperContext {
   }
 
   /** Puts the page in the TLB if that is all it takes; false for straddling, misaligned locked, device and code pages. */
-  private plainFill(kind: number): boolean {
+  plainFill(kind: number): boolean {
     const c = this.core;
     const size = kind >>> 8;
     const write = (kind & 255) !== KIND_READ;
@@ -483,11 +483,8 @@ export class InterpreterEngine implements Engine, HelperContext {
     }
     if (a === MMIO) return false;
     const mfn = Math.floor(a / 4096);
-    if (write && c.mmu.anyCode(mfn)) {
-      if (!c.mmu.holdsCode(mfn, offset, size)) return false;
-      this.dropCode(mfn);
-    }
-    c.watch?.data(ea, size, write);
+    // what is written may be what runs next: done alone, and looked up again afterwards
+    if (write && c.mmu.anyCode(mfn)) return false;
     this.fillData(ea, a, write);
     return true;
   }

@@ -20,7 +20,10 @@ interface Result {
   stderr: string;
 }
 
-function run(args: readonly string[], input?: (out: string, type: (line: string) => void) => void): Promise<Result> {
+function run(
+  args: readonly string[],
+  input?: (out: string, type: (line: string) => void) => void,
+): Promise<Result> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [domzero, ...args], { cwd: folder });
     const result: Result = { status: null, stdout: '', stderr: '' };
@@ -39,7 +42,9 @@ function run(args: readonly string[], input?: (out: string, type: (line: string)
 function ramdisk(name: string, script: string): string {
   const base = readFileSync(new Cache().path('debian', 'initrd') as string);
   const padding = new Uint8Array((4 - (base.length % 4)) % 4);
-  const init = writeCpio([{ type: 'file', path: 'init', mode: 0o755, data: utf8(`#!/bin/busybox sh\n${script}\n`) }]);
+  const init = writeCpio([
+    { type: 'file', path: 'init', mode: 0o755, data: utf8(`#!/bin/busybox sh\n${script}\n`) },
+  ]);
   const path = join(folder, name);
   writeFileSync(path, Buffer.concat([base, padding, init]));
   return path;
@@ -47,7 +52,12 @@ function ramdisk(name: string, script: string): string {
 
 function config(name: string, lines: readonly string[]): string {
   const path = join(folder, `${name}.cfg`);
-  const common = [`name = "${name}"`, 'type = "pvh"', 'kernel = "cache:debian/vmlinuz"', 'extra = "console=hvc0 quiet"'];
+  const common = [
+    `name = "${name}"`,
+    'type = "pvh"',
+    'kernel = "cache:debian/vmlinuz"',
+    'extra = "console=hvc0 quiet"',
+  ];
   writeFileSync(path, [...common, ...lines, ''].join('\n'));
   return path;
 }
@@ -58,7 +68,8 @@ const missing = fetched.status === 0 ? undefined : fetched.stderr.trim();
 describe.skipIf(missing)(`Debian's kernel${missing ? ` (${missing})` : ''}`, () => {
   let initrd = '';
   beforeAll(() => {
-    const script = 'busybox mount -t proc proc /proc\necho "UP $(busybox nproc) cpus"\nexec busybox poweroff -f';
+    const script =
+      'busybox mount -t proc proc /proc\necho "UP $(busybox nproc) cpus"\nexec busybox poweroff -f';
     initrd = ramdisk('up.initrd', script);
   });
 
@@ -85,15 +96,18 @@ describe.skipIf(missing)(`Debian's kernel${missing ? ` (${missing})` : ''}`, () 
 
   it('gives the user a shell that works, until poweroff', async () => {
     const sent = new Set<string>();
-    const r = await run(['run', join(root, 'examples', 'debian-pvh.cfg'), '--timeout', '100'], (out, type) => {
-      const once = (when: string, line: string): void => {
-        if (!out.includes(when) || sent.has(line)) return;
-        sent.add(line);
-        type(line);
-      };
-      once('~ # ', 'uname -r; nproc; grep -c ^processor /proc/cpuinfo; dmesg | grep -ci xen; echo asked');
-      once('\nasked', 'poweroff');
-    });
+    const r = await run(
+      ['run', join(root, 'examples', 'debian-pvh.cfg'), '--timeout', '100'],
+      (out, type) => {
+        const once = (when: string, line: string): void => {
+          if (!out.includes(when) || sent.has(line)) return;
+          sent.add(line);
+          type(line);
+        };
+        once('~ # ', 'uname -r; nproc; grep -c ^processor /proc/cpuinfo; dmesg | grep -ci xen; echo asked');
+        once('\nasked', 'poweroff');
+      },
+    );
     expect(r.stdout).toMatch(/\n6\.\d+\.\d+-\d+-cloud-amd64\r?\n2\r?\n2\r?\n\d\d+\r?\n/);
     expect(r.status).toBe(0);
   });

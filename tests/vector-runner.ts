@@ -1,7 +1,8 @@
 /** Runs recorded vectors on a test CPU and says what differs from the real one. */
-import { CODE_BASE, FLAG_MASK, MEM_BASE, type Vector } from '../tools/vectors/format.ts';
+
 import { cpuState } from '../src/machine/cpu-state.ts';
 import { type Outcome, TestCpu } from '../src/machine/testing.ts';
+import { CODE_BASE, FLAG_MASK, MEM_BASE, type Vector } from '../tools/vectors/format.ts';
 
 export class VectorRunner {
   readonly t = new TestCpu();

@@ -38,7 +38,8 @@ function options() {
 /** Every run that was built: { name, environment, variation, config (a path) }, those for PV apart. */
 function findRuns(folder) {
   const tests = join(folder, 'tests');
-  if (!existsSync(tests)) throw new Error(`${folder}: no folder "tests" in it; this wants a built Xen Test Framework`);
+  if (!existsSync(tests))
+    throw new Error(`${folder}: no folder "tests" in it; this wants a built Xen Test Framework`);
   const hvm = [];
   const pv = [];
   for (const name of readdirSync(tests).filter((n) => existsSync(join(tests, n, 'info.json'))))
@@ -82,7 +83,10 @@ function runGuest(config, timeout) {
 /** What a run says: the framework's own verdict, or how else the guest ended; and the reason where it gives one. */
 function judge({ out, err, status }) {
   const lines = out.split('\n').map((line) => line.trim());
-  const verdict = lines.map((line) => /^Test result: (\w+)/.exec(line)?.[1]).filter(Boolean).at(-1);
+  const verdict = lines
+    .map((line) => /^Test result: (\w+)/.exec(line)?.[1])
+    .filter(Boolean)
+    .at(-1);
   const said = lines.filter((line) => /^(fail|error|skip)\w*\b/i.test(line));
   if (verdict !== undefined) return { result: verdict, reason: verdict === 'SUCCESS' ? '' : (said[0] ?? '') };
   const panic = lines.findIndex((line) => line.startsWith('PANIC:'));
@@ -122,19 +126,29 @@ const cells = (row) => [label(row), row.environment, row.result, row.reason];
 function print(rows) {
   const table = [HEADINGS, ...rows.map(cells)];
   const widths = [0, 1, 2].map((i) => Math.max(...table.map((line) => line[i].length)));
-  for (const line of table) console.log(line.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd());
+  for (const line of table)
+    console.log(
+      line
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    );
 }
 
 function count(rows) {
   const totals = {};
   for (const { result } of rows) totals[result] = (totals[result] ?? 0) + 1;
-  return Object.entries(totals).map(([result, n]) => `${n} ${result}`).join(', ');
+  return Object.entries(totals)
+    .map(([result, n]) => `${n} ${result}`)
+    .join(', ');
 }
 
 /** Keys of the runs that the page says succeed. */
 function promised() {
   if (!existsSync(page)) return new Set();
-  const rows = readFileSync(page, 'utf8').split('\n').map((line) => line.split('|').map((cell) => cell.trim()));
+  const rows = readFileSync(page, 'utf8')
+    .split('\n')
+    .map((line) => line.split('|').map((cell) => cell.trim()));
   return new Set(rows.filter((cell) => cell[3] === 'SUCCESS').map((cell) => `${cell[1]} ${cell[2]}`));
 }
 
@@ -168,7 +182,10 @@ ${rows.map((row) => line(cells(row))).join('\n')}
 async function main() {
   const { folder, filter, timeout, write: anew } = options();
   const { hvm, pv } = findRuns(folder);
-  const rows = await runAll(hvm.filter((run) => filter.test(key(run))), timeout);
+  const rows = await runAll(
+    hvm.filter((run) => filter.test(key(run))),
+    timeout,
+  );
   print(rows);
   console.log(`${count(rows) || 'no test was chosen'}; ${pv.length} runs for PV guests: not supported yet`);
   if (anew) {

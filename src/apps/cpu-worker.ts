@@ -3,10 +3,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { LogLevel } from '../base/log.ts';
 import { nodeHost } from '../host/node/host.ts';
 import { HvmPlatform, Hypervisor, PcpuLoop } from '../hypervisor/index.ts';
+import { TSC_KHZ } from '../hypervisor/time.ts';
 import { createEngine } from '../machine/create-engine.ts';
 import { Machine, type WasmMemory } from '../machine/machine.ts';
 import { GUEST_CR4 } from '../x86/cpuid.ts';
-import { TSC_KHZ } from '../hypervisor/time.ts';
 
 export interface CpuWorkerData {
   readonly memory: WasmMemory;

@@ -52,7 +52,10 @@ function loadImages(config: DomainConfig, source: ConfigSource, io: RunIo): Imag
   if (config.kernel === undefined) throw new AppError(EXIT.config, `${source.path}: no kernel given`);
   io.progress(`loading ${config.kernel}`);
   const kernel = loadKernel(readImage(config.kernel, source, io), config.kernel, 'pvh');
-  return { kernel, ramdisk: config.ramdisk === undefined ? undefined : readImage(config.ramdisk, source, io) };
+  return {
+    kernel,
+    ramdisk: config.ramdisk === undefined ? undefined : readImage(config.ramdisk, source, io),
+  };
 }
 
 function readImage(name: string, source: ConfigSource, io: RunIo): Uint8Array {
@@ -60,7 +63,9 @@ function readImage(name: string, source: ConfigSource, io: RunIo): Uint8Array {
   try {
     return readFileSync(path);
   } catch (e) {
-    throw new AppError(EXIT.image, `${source.path}: cannot read ${path}: ${(e as Error).message}`, { cause: e });
+    throw new AppError(EXIT.image, `${source.path}: cannot read ${path}: ${(e as Error).message}`, {
+      cause: e,
+    });
   }
 }
 

@@ -2,15 +2,15 @@
 import { Worker } from 'node:worker_threads';
 import type { Host } from '../base/host.ts';
 import type { LogSink } from '../base/log.ts';
+import { makeLogger } from '../base/log.ts';
 import { ConsoleDaemon } from '../control/console/index.ts';
 import { connectLocal, XenStore, type XsClient } from '../control/xenstore/index.ts';
 import { RingTransport } from '../control/xenstore-ring/index.ts';
+import type { Hypervisor } from '../hypervisor/index.ts';
 import { bootHypervisor, Dom0Gate } from '../hypervisor/index.ts';
 import { type Kernel, startKernel } from '../kernel/index.ts';
-import { makeLogger } from '../base/log.ts';
 import { Machine } from '../machine/machine.ts';
 import { sharedMemory } from '../machine/wasm-api.ts';
-import type { Hypervisor } from '../hypervisor/index.ts';
 import type { CpuMessage, CpuWorkerData } from './cpu-worker.ts';
 import { AppError, EXIT } from './exit-status.ts';
 
@@ -34,7 +34,14 @@ export class MachineHost {
   private readonly worker: Worker;
   private readonly failed: Promise<never>;
 
-  private constructor(machine: Machine, hv: Hypervisor, gate: Dom0Gate, host: Host, log: LogSink, worker: Worker) {
+  private constructor(
+    machine: Machine,
+    hv: Hypervisor,
+    gate: Dom0Gate,
+    host: Host,
+    log: LogSink,
+    worker: Worker,
+  ) {
     this.machine = machine;
     this.hv = hv;
     this.gate = gate;
@@ -52,7 +59,9 @@ export class MachineHost {
     this.xs = connectLocal(this.store, 'toolstack');
     this.consoles = new ConsoleDaemon(kernel, host.timers, log);
     this.failed = new Promise((_, reject) => {
-      worker.on('error', (e) => reject(new AppError(EXIT.failed, `the guests' CPU failed: ${e.stack ?? e}`, { cause: e })));
+      worker.on('error', (e) =>
+        reject(new AppError(EXIT.failed, `the guests' CPU failed: ${e.stack ?? e}`, { cause: e })),
+      );
     });
     this.failed.catch(() => {});
     worker.on('message', (m: CpuMessage) => {
@@ -82,7 +91,9 @@ export class MachineHost {
       machine.available = () => host.availableMemory();
       return machine;
     } catch (e) {
-      throw new AppError(EXIT.memory, `a machine of ${mib} MiB: the host has no memory for it (${e})`, { cause: e });
+      throw new AppError(EXIT.memory, `a machine of ${mib} MiB: the host has no memory for it (${e})`, {
+        cause: e,
+      });
     }
   }
 

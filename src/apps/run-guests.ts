@@ -30,7 +30,9 @@ export const runGuests: RunGuests = async (sources, options, io) => {
   const consoles = io.consoles(guests.map((g) => g.config.name));
   const machine = MachineHost.start(machineSize(guests, options), io.host, io.log);
   await initDom0Tree(machine.xs);
-  const socket = options.xenstoreSocket ? await serveXenStore(machine.store, options.xenstoreSocket) : undefined;
+  const socket = options.xenstoreSocket
+    ? await serveXenStore(machine.store, options.xenstoreSocket)
+    : undefined;
   const watcher = new DomainWatcher(machine.kernel, machine.store);
   const run = new Run(machine, watcher, options, io);
   try {
@@ -76,7 +78,10 @@ class Run {
       if (!this.again(g, end)) return;
       short = clock.now() - began < SHORT_LIFE_NS ? short + 1 : 0;
       if (short < SHORT_LIVES) continue;
-      this.ended(EXIT.crashed, `${g.config.name}: ended ${short} times within seconds of its start; giving up`);
+      this.ended(
+        EXIT.crashed,
+        `${g.config.name}: ended ${short} times within seconds of its start; giving up`,
+      );
       return;
     }
   }

@@ -25,16 +25,48 @@ const scalar = <T>(
   set: (m: Mem, a: number, v: T) => void,
 ): Type<T> => ({ size, align: size, get, set });
 
-export const u8 = scalar<number>(1, (m, a) => m.u8(a), (m, a, v) => m.setU8(a, v));
-export const u16 = scalar<number>(2, (m, a) => m.u16(a), (m, a, v) => m.setU16(a, v));
-export const u32 = scalar<number>(4, (m, a) => m.u32(a), (m, a, v) => m.setU32(a, v));
-export const s8 = scalar<number>(1, (m, a) => m.s8(a), (m, a, v) => m.setU8(a, v));
-export const s16 = scalar<number>(2, (m, a) => m.s16(a), (m, a, v) => m.setU16(a, v));
-export const s32 = scalar<number>(4, (m, a) => m.s32(a), (m, a, v) => m.setU32(a, v));
+export const u8 = scalar<number>(
+  1,
+  (m, a) => m.u8(a),
+  (m, a, v) => m.setU8(a, v),
+);
+export const u16 = scalar<number>(
+  2,
+  (m, a) => m.u16(a),
+  (m, a, v) => m.setU16(a, v),
+);
+export const u32 = scalar<number>(
+  4,
+  (m, a) => m.u32(a),
+  (m, a, v) => m.setU32(a, v),
+);
+export const s8 = scalar<number>(
+  1,
+  (m, a) => m.s8(a),
+  (m, a, v) => m.setU8(a, v),
+);
+export const s16 = scalar<number>(
+  2,
+  (m, a) => m.s16(a),
+  (m, a, v) => m.setU16(a, v),
+);
+export const s32 = scalar<number>(
+  4,
+  (m, a) => m.s32(a),
+  (m, a, v) => m.setU32(a, v),
+);
 /** 64 bits as a BigInt, exact. */
-export const u64 = scalar<bigint>(8, (m, a) => m.u64(a), (m, a, v) => m.setU64(a, v));
+export const u64 = scalar<bigint>(
+  8,
+  (m, a) => m.u64(a),
+  (m, a, v) => m.setU64(a, v),
+);
 /** 64 bits as a number: frame numbers, addresses, nanoseconds; exact below 2^53. */
-export const n64 = scalar<number>(8, (m, a) => m.n64(a), (m, a, v) => m.setN64(a, v));
+export const n64 = scalar<number>(
+  8,
+  (m, a) => m.n64(a),
+  (m, a, v) => m.setN64(a, v),
+);
 
 /** `count` bytes (or any block) of the given alignment; get answers its address. */
 export function block(size: number, align = 1): Place {
@@ -89,7 +121,12 @@ export class Field<T> {
 type Fields = Record<string, Type<any>>;
 type Value<T> = T extends Type<infer V> ? V : never;
 export type Struct<F extends Fields> = { readonly [K in keyof F]: Field<Value<F[K]>> } & {
-  readonly $: { readonly name: string; readonly size: number; readonly align: number; readonly fields: string[] };
+  readonly $: {
+    readonly name: string;
+    readonly size: number;
+    readonly align: number;
+    readonly fields: string[];
+  };
 };
 
 /** Declares a structure. `size` overrides the computed one (trailing padding, unions). */

@@ -9,8 +9,22 @@ export const SEG = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5, ldtr: 6, tr: 7 } 
 export const SEG_NONE = 6;
 
 export const GPR = {
-  rax: 0, rcx: 1, rdx: 2, rbx: 3, rsp: 4, rbp: 5, rsi: 6, rdi: 7,
-  r8: 8, r9: 9, r10: 10, r11: 11, r12: 12, r13: 13, r14: 14, r15: 15,
+  rax: 0,
+  rcx: 1,
+  rdx: 2,
+  rbx: 3,
+  rsp: 4,
+  rbp: 5,
+  rsi: 6,
+  rdi: 7,
+  r8: 8,
+  r9: 9,
+  r10: 10,
+  r11: 11,
+  r12: 12,
+  r13: 13,
+  r14: 14,
+  r15: 15,
 } as const;
 
 /** A segment register's hidden part. `attr` is bits 8-23 of a descriptor's high word, without the limit nibble:
@@ -62,6 +76,8 @@ export const cpuState = struct(
     pendingDb: at(404, u32),
     /** Generation and mode of the code TLB's entries, for supervisor and user. */
     execMode: at(408, array(u32, 2)),
+    /** Since the last flush, a piece of a large page may have entered a TLB. */
+    largeSeen: at(416, u32),
     xmm: at(512, array(block(16, 8), 16)),
     xtmp: at(768, array(block(16, 8), 2)),
     /** x87: eight physical registers, 16 bytes each (80 used), then control. */

@@ -5,8 +5,15 @@ import type { Machine } from './machine.ts';
 import type { Platform } from './platform.ts';
 import { instantiate } from './wasm-api.ts';
 
-export function createEngine(machine: Machine, platform: Platform, options: EngineOptions): InterpreterEngine {
+export function createEngine(
+  machine: Machine,
+  platform: Platform,
+  options: EngineOptions,
+): InterpreterEngine {
   // the import must not ask for more than the memory's maximum, nor for a larger one
-  const exports = instantiate(buildInterpreter(1, machine.maxPages), machine.memory) as unknown as InterpreterExports;
+  const exports = instantiate(
+    buildInterpreter(1, machine.maxPages),
+    machine.memory,
+  ) as unknown as InterpreterExports;
   return new InterpreterEngine(machine, platform, exports, options);
 }

@@ -3,7 +3,7 @@
  *
  * Linear addresses are numbers: canonical ones as signed 48-bit values, legacy ones 0 to 2^32 - 1.
  */
-import { Mem } from '../base/mem.ts';
+import type { Mem } from '../base/mem.ts';
 import { AC } from '../x86/flags.ts';
 import { cpuState } from './cpu-state.ts';
 import { frameInfo, type Machine } from './machine.ts';
@@ -96,19 +96,21 @@ export class Mmu {
     this.user = true;
     this.noExec = false;
     const pae = (cr4 & CR4_PAE) !== 0;
-    const leaf = pae ? this.walkPae(cpu, linear, access, efer) : this.walk32(cpu, linear, access, cr4);
+    const leaf = pae ? this.walkPae(cpu, linear, efer) : this.walk32(cpu, linear, cr4);
     if (leaf < 0) return false;
-    return this.allowed(cpu, access, user, cr0, cr4) && this.finish(leaf, access);
+    if (!this.allowed(cpu, access, user, cr0, cr4)) return false;
+    this.markUsed(access);
+    return true;
   }
 
   /** The entry that maps the page, whose machine address is kept for the dirty bit. */
   private leafAddr = 0;
   private leafLo = 0;
 
-  private finish(_leaf: number, access: AccessKind): boolean {
+  /** Sets the accessed bit of the page's entry, and the dirty one for a write. */
+  private markUsed(access: AccessKind): void {
     const want = access === ACCESS.write ? A | D : A;
     if ((this.leafLo & want) !== want) this.m.setU32(this.leafAddr, this.leafLo | want);
-    return true;
   }
 
   private allowed(cpu: number, access: AccessKind, user: boolean, cr0: number, cr4: number): boolean {
@@ -122,10 +124,8 @@ export class Mmu {
     return access !== ACCESS.write || this.writable || (cr0 & CR0_WP) === 0;
   }
 
-  private static readonly SHIFTS4 = [39, 30, 21, 12];
-
   /** PAE and 4-level: 8-byte entries. Answers 0, or -1 for a fault. */
-  private walkPae(cpu: number, linear: number, _access: AccessKind, efer: number): number {
+  private walkPae(cpu: number, linear: number, efer: number): number {
     const { m } = this;
     const long = (efer & EFER_LMA) !== 0;
     const lo32 = linear >>> 0;
@@ -134,7 +134,13 @@ export class Mmu {
     let table = long ? Math.floor((cr3 % 0x10_0000_0000_0000) / 4096) * 4096 : cr3 - (cr3 % 32);
     for (let level = long ? 4 : 3; level >= 1; level--) {
       const index =
-        level === 4 ? (hi32 >>> 7) & 511 : level === 3 ? ((hi32 << 2) | (lo32 >>> 30)) & (long ? 511 : 3) : level === 2 ? (lo32 >>> 21) & 511 : (lo32 >>> 12) & 511;
+        level === 4
+          ? (hi32 >>> 7) & 511
+          : level === 3
+            ? ((hi32 << 2) | (lo32 >>> 30)) & (long ? 511 : 3)
+            : level === 2
+              ? (lo32 >>> 21) & 511
+              : (lo32 >>> 12) & 511;
       const at = this.nested(cpu, table + index * 8, false);
       if (at < 0) return -1;
       const lo = m.u32(at);
@@ -151,7 +157,7 @@ export class Mmu {
       if (level === 1 || (level < 4 && !legacyPdpt && lo & PS)) {
         if (level === 4) return this.reserved();
         const size = level === 3 ? 0x4000_0000 : level === 2 ? 0x20_0000 : 4096;
-        if (level > 1 && ((lo & 0xffff_f000) >>> 0) % size & ~0x1000) return this.reserved();
+        if (level > 1 && (((lo & 0xffff_f000) >>> 0) % size) & ~0x1000) return this.reserved();
         this.large = level > 1;
         this.gpa = base - (base % size) + (lo32 % size);
         this.leafAddr = at;
@@ -165,7 +171,7 @@ export class Mmu {
     return -1;
   }
 
-  private walk32(cpu: number, linear: number, _access: AccessKind, cr4: number): number {
+  private walk32(cpu: number, linear: number, cr4: number): number {
     const { m } = this;
     let table = (m.u32(cpu + cpuState.cr3.offset) & 0xffff_f000) >>> 0;
     for (let level = 2; level >= 1; level--) {
@@ -179,7 +185,8 @@ export class Mmu {
       if (level === 1 || (e & PS && cr4 & CR4_PSE)) {
         this.large = level === 2;
         // PSE-36: bits 20:13 are address bits 39:32
-        const base = level === 2 ? ((e & 0xffc0_0000) >>> 0) + ((e >>> 13) & 0xff) * HIGH : (e & 0xffff_f000) >>> 0;
+        const base =
+          level === 2 ? ((e & 0xffc0_0000) >>> 0) + ((e >>> 13) & 0xff) * HIGH : (e & 0xffff_f000) >>> 0;
         this.gpa = base + (linear & (level === 2 ? 0x3f_ffff : 0xfff));
         this.leafAddr = at;
         this.leafLo = e;

@@ -65,7 +65,12 @@ export class TestCpu {
   }
 
   /** Maps a new page at a linear address below 2^47; answers its machine address. */
-  map(linear: number, user = true, writable = true, machineAddress = this.machine.allocFrame() * 4096): number {
+  map(
+    linear: number,
+    user = true,
+    writable = true,
+    machineAddress = this.machine.allocFrame() * 4096,
+  ): number {
     const flags = (user ? 5 : 1) | (writable ? 2 : 0);
     let table = this.pml4;
     for (const shift of [39, 30, 21]) {
@@ -91,7 +96,13 @@ export class TestCpu {
       m.setU32(idt + v * 16 + 8, 0);
     }
     // GDT: null, kernel code 64, kernel data, user code 64, user data
-    [0n, 0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn, 0x00af_fb00_0000_ffffn, 0x00cf_f300_0000_ffffn].forEach((d, i) => {
+    [
+      0n,
+      0x00af_9b00_0000_ffffn,
+      0x00cf_9300_0000_ffffn,
+      0x00af_fb00_0000_ffffn,
+      0x00cf_f300_0000_ffffn,
+    ].forEach((d, i) => {
       m.setU64(tables + i * 8, d);
     });
     m.setU64(tables + 0x100 + 4, BigInt(STACK + 0x1000));

@@ -5,7 +5,6 @@ import { readVectors, type Vector } from '../../tools/vectors/format.ts';
 
 const folder = new URL('../x86/vectors/', import.meta.url);
 
-
 const unchanged = (v: Vector): Vector => v;
 /** As after an inexact operation: the sticky flag changes nothing but itself, and the handlers' fast ways open. */
 function withPrecision(v: Vector): Vector {

@@ -33,7 +33,8 @@ export function sendIpi(hv: Hypervisor, from: number, icr: number, dest: number)
   const mode = (icr >>> 8) & 7;
   // The de-assert half of an INIT means nothing to anyone.
   if (mode === MODE.init && (icr & LEVEL_TRIGGER) !== 0 && (icr & LEVEL_ASSERT) === 0) return;
-  if ((mode === MODE.fixed || mode === MODE.lowest) && (icr & 0xff) < 16) lapicError(hv.mem, from, ESR.sendIllegal);
+  if ((mode === MODE.fixed || mode === MODE.lowest) && (icr & 0xff) < 16)
+    lapicError(hv.mem, from, ESR.sendIllegal);
   let lowestDone = false;
   forEachVcpu(hv, vcpuRecord.domain.get(hv.mem, from), (v) => {
     const hit =

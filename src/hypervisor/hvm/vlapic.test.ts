@@ -5,8 +5,10 @@ import {
   APIC,
   APIC_BASE_ENABLE,
   APIC_BASE_EXTD,
+  ESR,
   type LapicEnv,
   lapicAck,
+  lapicError,
   lapicPending,
   lapicRead,
   lapicReset,
@@ -128,5 +130,27 @@ describe('x2APIC', () => {
     expect(lapicPending(mem, V)).toBe(0x55);
     expect(x2apicWrite(env, V, 0x80b, 1, 0)).toBe(false);
     expect(x2apicWrite(env, V, 0x802, 0, 0)).toBe(false);
+  });
+});
+
+describe('errors', () => {
+  test('gather until ESR is written, which shows them', () => {
+    lapicSetIrq(mem, V, 0xf);
+    expect(lapicRead(env, V, APIC.ESR)).toBe(0);
+    lapicWrite(env, V, APIC.ESR, 0);
+    expect(lapicRead(env, V, APIC.ESR)).toBe(ESR.receiveIllegal);
+    lapicWrite(env, V, APIC.ESR, 0);
+    expect(lapicRead(env, V, APIC.ESR)).toBe(0);
+  });
+
+  test('raise LVTERR once, and an illegal vector there is an error too', () => {
+    lapicWrite(env, V, APIC.LVTERR, 0xfe);
+    lapicError(mem, V, ESR.sendIllegal);
+    expect(lapicPending(mem, V)).toBe(0xfe);
+    lapicWrite(env, V, APIC.LVTERR, 0xf);
+    lapicWrite(env, V, APIC.ESR, 0);
+    lapicError(mem, V, ESR.sendIllegal);
+    lapicWrite(env, V, APIC.ESR, 0);
+    expect(lapicRead(env, V, APIC.ESR)).toBe(ESR.sendIllegal | ESR.receiveIllegal);
   });
 });

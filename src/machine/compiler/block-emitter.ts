@@ -5,9 +5,10 @@
  * A block is left where it is left: at a miss, a jump or an instruction for the helper rip is set and all registers that
  * the block writes go back to the record, so state is precise at every instruction.
  */
-import { BASE_RIP, type Insn, NO_REG, type Operand, OPK } from '../../x86/insn.ts';
-import type { Flt, FltSize, FltVar, Size, V32, V64, Var, Vec, VecVar } from '../../x86/sem/sem.ts';
+
 import { OP } from '../../wasm/opcodes.ts';
+import { BASE_RIP, type Insn, NO_REG, OPK, type Operand } from '../../x86/insn.ts';
+import type { Flt, FltSize, FltVar, Size, V32, V64, Var, Vec, VecVar } from '../../x86/sem/sem.ts';
 import { cpuState, SEG, SEG_NONE } from '../cpu-state.ts';
 import { AccessEmitter, LOCAL, LOCAL_COUNT } from '../emit/access.ts';
 import { LEAVE } from '../interp/record.ts';
@@ -167,7 +168,8 @@ export class BlockEmitter extends AccessEmitter {
       return code.set(gprLocal(r));
     }
     const mask = ((1n << BigInt(8 * z)) - 1n) << BigInt(at);
-    const value = this.let((this.push(v), V));
+    this.push(v);
+    const value = this.let(V);
     this.register(r);
     this.big(BigInt.asIntN(64, ~mask));
     code.op(OP.i64_and);

@@ -49,18 +49,25 @@ describe('compiled blocks', () => {
     const r = new VectorRunner();
     const { machine } = r.t;
     const vectors = readFileSync(new URL('../../x86/vectors/integer.vec.gz', import.meta.url));
-    const cases = [...readVectors(vectors)].map((v) => ({ v, block: blockOf(v) })).filter((c) => c.block.length > 0);
+    const cases = [...readVectors(vectors)]
+      .map((v) => ({ v, block: blockOf(v) }))
+      .filter((c) => c.block.length > 0);
     const wrong: string[] = [];
     let through = 0;
     for (let i = 0; i < cases.length; i += BATCH) {
       const batch = cases.slice(i, i + BATCH);
-      const module = compileBlocks(batch.map((c) => c.block), 1, machine.maxPages);
+      const module = compileBlocks(
+        batch.map((c) => c.block),
+        1,
+        machine.maxPages,
+      );
       const runs = instantiate(module, machine.memory) as Record<string, Run>;
       batch.forEach(({ v }, k) => {
         const differs = r.run(v, () => {
           if (runBlock(r, runs[`b${k}`] as Run)) through++;
         });
-        if (differs.length > 0) wrong.push(`${v.name} ${Buffer.from(v.code).toString('hex')}: ${differs.join(', ')}`);
+        if (differs.length > 0)
+          wrong.push(`${v.name} ${Buffer.from(v.code).toString('hex')}: ${differs.join(', ')}`);
       });
     }
     expect(wrong).toEqual([]);

@@ -5,7 +5,7 @@
 import type { Code } from '../../wasm/code.ts';
 import { I32, I64, Module, type ValType } from '../../wasm/module.ts';
 import { type Insn, OPK } from '../../x86/insn.ts';
-import { OP as X, type OpName } from '../../x86/ops.ts';
+import { type OpName, OP as X } from '../../x86/ops.ts';
 import { INTEGER } from '../../x86/sem/integer.ts';
 import type { Size } from '../../x86/sem/sem.ts';
 import { LOCAL_TYPES } from '../emit/access.ts';
@@ -30,15 +30,20 @@ const ENDS = new Set([X.jcc, X.jmp]);
 /** True when a block may hold the instruction. */
 export function compilable(i: Insn): boolean {
   if (i.lock || i.rep !== 0) return false;
-  if (i.operands.some((o) => o.kind !== OPK.none && ![OPK.gpr, OPK.mem, OPK.imm, OPK.rel].includes(o.kind as 1)))
+  if (
+    i.operands.some((o) => o.kind !== OPK.none && ![OPK.gpr, OPK.mem, OPK.imm, OPK.rel].includes(o.kind as 1))
+  )
     return false;
   return i.op === X.jmp ? i.operands[0].kind === OPK.rel : FAMILY.has(i.op);
 }
 export const endsBlock = (i: Insn): boolean => ENDS.has(i.op);
 
-
 /** A module with a function `b0`, `b1`, ... for each block; (cpu, 0, 0) executes it once and answers a LEAVE. */
-export function compileBlocks(blocks: readonly (readonly BlockInsn[])[], minPages: number, maxPages: number): Uint8Array {
+export function compileBlocks(
+  blocks: readonly (readonly BlockInsn[])[],
+  minPages: number,
+  maxPages: number,
+): Uint8Array {
   const m = new Module();
   m.importSharedMemory(minPages, maxPages);
   blocks.forEach((block, i) => {

@@ -8,7 +8,21 @@ import { OP } from '../../wasm/opcodes.ts';
 import type { Bin, Size, Un, V32, V64, Var } from '../../x86/sem/sem.ts';
 
 export const LOCAL = {
-  cpu: 0, rp: 1, fuel: 2, bn: 3, ic: 4, ha: 5, ti: 6, kind: 7, code: 8, c32: 9, ea: 10, lip: 11, ctx: 12, w1: 13, w2: 14,
+  cpu: 0,
+  rp: 1,
+  fuel: 2,
+  bn: 3,
+  ic: 4,
+  ha: 5,
+  ti: 6,
+  kind: 7,
+  code: 8,
+  c32: 9,
+  ea: 10,
+  lip: 11,
+  ctx: 12,
+  w1: 13,
+  w2: 14,
 } as const;
 const FIRST_POOL = 15;
 const POOL64 = 40;
@@ -27,7 +41,6 @@ export const LOCAL_TYPES: ValType[] = [
   ...Array<ValType>(POOLF).fill(F32),
   ...Array<ValType>(POOLF).fill(F64),
 ];
-
 
 const V = {} as V64;
 const B = {} as V32;

@@ -1,6 +1,7 @@
 /** Integer instructions in their exact form, for what the interpreter leaves: divisions, BCD, and rare stack forms. */
-import { type Insn, OPK } from '../../x86/insn.ts';
+
 import { AF, CF, OF, PF, SF, STATUS, ZF } from '../../x86/flags.ts';
+import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { SEG } from '../cpu-state.ts';
 import { type Core, EXC } from './core.ts';
@@ -10,7 +11,10 @@ export function divide(c: Core, i: Insn, signed: boolean): void {
   const z = i.opSize;
   const bits = BigInt(8 * z);
   const d0 = c.operand(i, i.operands[0], z);
-  const lo = z === 1 ? c.gpr(0) & 0xffffn : (BigInt.asUintN(8 * z, c.gpr(2)) << bits) | BigInt.asUintN(8 * z, c.gpr(0));
+  const lo =
+    z === 1
+      ? c.gpr(0) & 0xffffn
+      : (BigInt.asUintN(8 * z, c.gpr(2)) << bits) | BigInt.asUintN(8 * z, c.gpr(0));
   const wide = z === 1 ? 16 : 16 * z;
   const n = signed ? BigInt.asIntN(wide, lo) : lo;
   const d = signed ? BigInt.asIntN(8 * z, d0) : d0;
@@ -124,7 +128,9 @@ export function enter(c: Core, i: Insn): void {
   const frame = c.gpr(4) - BigInt(z);
   const words: bigint[] = [c.gpr(5)];
   for (let k = 1; k < level; k++) {
-    const at = c.code64 ? c.linearOf(c.gpr(5) - BigInt(k * z), SEG.ss) : (c.segBase(SEG.ss) + (((c.gpr32(5) - k * z) & c.stackMask) >>> 0)) >>> 0;
+    const at = c.code64
+      ? c.linearOf(c.gpr(5) - BigInt(k * z), SEG.ss)
+      : (c.segBase(SEG.ss) + (((c.gpr32(5) - k * z) & c.stackMask) >>> 0)) >>> 0;
     words.push(c.read(at, z));
   }
   if (level > 0) words.push(frame);

@@ -30,7 +30,10 @@ export interface Mode {
 }
 const MODE_KEYS = 1024;
 export const modeKey = (m: Mode): number =>
-  (m.codeSize === 64 ? 2 : m.codeSize === 32 ? 1 : 0) | (m.stackMask === 0xffff ? 4 : 0) | (m.sse ? 8 : 0) | (m.limited << 4);
+  (m.codeSize === 64 ? 2 : m.codeSize === 32 ? 1 : 0) |
+  (m.stackMask === 0xffff ? 4 : 0) |
+  (m.sse ? 8 : 0) |
+  (m.limited << 4);
 
 export class CodeCache {
   private readonly machine: Machine;

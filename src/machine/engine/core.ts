@@ -3,11 +3,11 @@
  * interpreter never comes this way for what runs often.
  */
 import type { Mem } from '../../base/mem.ts';
-import { BASE_RIP, type Insn, NO_REG, type Operand, OPK } from '../../x86/insn.ts';
 import { lazyOf, STATUS, statusOf, VM } from '../../x86/flags.ts';
+import { BASE_RIP, type Insn, NO_REG, OPK, type Operand } from '../../x86/insn.ts';
 import { cpuState, SEG, segment } from '../cpu-state.ts';
-import { CR0_PE, EFER_LMA, FAULT, MMIO, Mmu } from '../mmu.ts';
 import type { Machine } from '../machine.ts';
+import { CR0_PE, EFER_LMA, FAULT, MMIO, Mmu } from '../mmu.ts';
 import type { Platform } from '../platform.ts';
 
 export const HIGH = 0x1_0000_0000;
@@ -26,7 +26,22 @@ export interface Watch {
 }
 
 export const EXC = {
-  DE: 0, DB: 1, NMI: 2, BP: 3, OF: 4, BR: 5, UD: 6, NM: 7, DF: 8, TS: 10, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17,
+  DE: 0,
+  DB: 1,
+  NMI: 2,
+  BP: 3,
+  OF: 4,
+  BR: 5,
+  UD: 6,
+  NM: 7,
+  DF: 8,
+  TS: 10,
+  NP: 11,
+  SS: 12,
+  GP: 13,
+  PF: 14,
+  MF: 16,
+  AC: 17,
   XM: 19,
 } as const;
 
@@ -131,7 +146,10 @@ export class Core {
     const { m, cpu } = this;
     const r = cpu + cpuState.flagRes.offset;
     const v = cpu + cpuState.flagVec.offset;
-    return (m.u32(cpu + cpuState.flagsRest.offset) | statusOf(m.u32(r), m.u32(r + 4), m.u32(v), m.u32(v + 4))) >>> 0;
+    return (
+      (m.u32(cpu + cpuState.flagsRest.offset) | statusOf(m.u32(r), m.u32(r + 4), m.u32(v), m.u32(v + 4))) >>>
+      0
+    );
   }
   set flags(f: number) {
     this.setStatus(f);
@@ -251,14 +269,16 @@ export class Core {
     for (let k = 0; k < n; k += 8) {
       const part = Math.min(8, n - k);
       this.platform.mmioRead(this.cpu, gpa + k, part, this.out4);
-      for (let b = 0; b < part; b++) this.buf.setUint8(at + k + b, (this.out4[b >> 2]! >>> (8 * (b & 3))) & 255);
+      for (let b = 0; b < part; b++)
+        this.buf.setUint8(at + k + b, (this.out4[b >> 2]! >>> (8 * (b & 3))) & 255);
     }
   }
   /** Checks that `size` bytes can be written; faults if not. */
   probeWrite(linear: number, size: number, user = this.cpl === 3): void {
     this.at(linear, true, user);
     const last = this.wrap(linear + size - 1);
-    if (Math.floor(last / 4096) !== Math.floor(linear / 4096)) this.at(last - ((last >>> 0) & 4095), true, user);
+    if (Math.floor(last / 4096) !== Math.floor(linear / 4096))
+      this.at(last - ((last >>> 0) & 4095), true, user);
   }
   /** Writes `size` bytes from `buf`; all pages are checked first. */
   store(linear: number, size: number, user = this.cpl === 3): void {

@@ -77,12 +77,14 @@ export class Breakpoints implements Watch {
   data(linear: number, size: number, write: boolean): void {
     for (let n = 0; n < 4; n++) {
       const kind = this.kind(n);
-      if ((kind === ON.access || (kind === ON.write && write)) && this.overlaps(n, linear, size)) this.hits |= 1 << n;
+      if ((kind === ON.access || (kind === ON.write && write)) && this.overlaps(n, linear, size))
+        this.hits |= 1 << n;
     }
   }
   port(port: number, size: number): void {
     if ((this.c.get32(cpuState.cr4) & CR4_DE) === 0) return;
-    for (let n = 0; n < 4; n++) if (this.kind(n) === ON.port && this.overlaps(n, port, size)) this.hits |= 1 << n;
+    for (let n = 0; n < 4; n++)
+      if (this.kind(n) === ON.port && this.overlaps(n, port, size)) this.hits |= 1 << n;
   }
   /** DR6 bits of the breakpoints on the instruction at a linear address. */
   atInstruction(linear: number): number {

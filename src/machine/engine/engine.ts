@@ -8,24 +8,26 @@ import type { Clock, Entropy } from '../../base/host.ts';
 import { DECODE_OK, DECODE_TOO_LONG, decode } from '../../x86/decoder.ts';
 import { disassemble } from '../../x86/disasm.ts';
 import { IF, RF, TF } from '../../x86/flags.ts';
-import { OP as X } from '../../x86/ops.ts';
 import { type CodeSize, Insn, OPK } from '../../x86/insn.ts';
+import { OP as X } from '../../x86/ops.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
-import { specialOf } from '../interp/handlers.ts';
-import { CPU_BYTES, EXEC_ENTRIES, KIND_READ, LEAVE, REC, TLB_ENTRIES, TLB_EXEC, TLB_READ, TLB_WRITE } from '../interp/record.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
+import { specialOf } from '../interp/handlers.ts';
+import { CPU_BYTES, KIND_READ, LEAVE, REC } from '../interp/record.ts';
+import type { Machine } from '../machine.ts';
 import { ACCESS, FAULT, MMIO } from '../mmu.ts';
-import { frameInfo, type Machine } from '../machine.ts';
 import { type Engine, EXIT, type Exit, type Platform } from '../platform.ts';
-import { CodeCache, FRAME_WRITTEN, type Mode, modeKey } from './code-cache.ts';
+import { CodeCache, type Mode, modeKey } from './code-cache.ts';
 import { Core, EXC, GuestFault, HIGH } from './core.ts';
 import { Breakpoints, DR6_BS, DR6_HITS, noteDebug, onlyBranches, stepping } from './debug.ts';
 import { deliver } from './exceptions.ts';
-import { checkSse, finit } from './fpu.ts';
+import { checkSse } from './fpu.ts';
 import { type HelperContext, NEXT, runHelper } from './helpers.ts';
-import { Overrides } from './override.ts';
 import { checkLimits, isString, limitedSegments, segmentsOf } from './limits.ts';
-import { modeChanged, setContext } from './segments.ts';
+import { Overrides } from './override.ts';
+import { powerOn, resetState } from './reset.ts';
+import { modeChanged } from './segments.ts';
+import { Tlb } from './tlb.ts';
 
 export interface InterpreterExports {
   run(cpu: number, rp: number, fuel: number): number;
@@ -41,7 +43,6 @@ export interface EngineOptions {
 }
 
 const CPU_FRAMES = Math.ceil(CPU_BYTES / 4096);
-const MAX_GENERATION = 127;
 /** Above a mode key in execMode: the generation. */
 const MODE_SHIFT = 0x1_0000;
 /** In pendingDb: one instruction more comes first (after MOV SS). */
@@ -56,6 +57,7 @@ export class InterpreterEngine implements Engine, HelperContext {
   readonly core: Core;
   readonly cache: CodeCache;
   readonly cr4Allowed: number;
+  private readonly tlb: Tlb;
   private readonly interp: InterpreterExports;
   private readonly options: EngineOptions;
   private readonly overrides: Overrides;
@@ -73,11 +75,12 @@ export class InterpreterEngine implements Engine, HelperContext {
     this.interp = interp;
     this.options = options;
     this.cr4Allowed = options.cr4Allowed;
+    this.tlb = new Tlb(this.core);
     this.cache = new CodeCache(machine, options.codeCacheBytes);
     this.cache.onFlush = () => {
-      for (const cpu of this.cpus) this.clear(cpu, TLB_EXEC, EXEC_ENTRIES);
+      for (const cpu of this.cpus) this.tlb.clearCode(cpu);
     };
-    this.cache.onProtect = (mfn) => this.dropWrites(mfn);
+    this.cache.onProtect = (mfn) => this.tlb.dropWrites(mfn, this.cpus);
     this.core.codeWritten = (mfn) => this.dropCode(mfn);
     this.core.flushTlb = () => this.flush();
     this.breakpoints = new Breakpoints(this.core);
@@ -95,34 +98,9 @@ export class InterpreterEngine implements Engine, HelperContext {
     const m = this.core.m;
     m.fill(cpu, CPU_BYTES);
     this.core.cpu = cpu;
-    const c = this.core;
-    c.set32(cpuState.asidNext, 1);
-    c.set(cpuState.cr0, 0x6000_0010n);
-    c.flags = 2;
-    c.set(cpuState.pat, 0x0007_0406_0007_0406n);
-    c.set(cpuState.xcr0, 1n);
-    c.m.setU64(cpuState.dr.addr(cpu, 6), 0xffff_0ff0n);
-    c.m.setU64(cpuState.dr.addr(cpu, 7), 0x400n);
-    finit(c);
-    c.set32(cpuState.mxcsr, 0x1f80);
-    this.reset(0xf000, 0xffff_0000, 0xfff0);
-    return true;
-  }
-
-  private reset(cs: number, base: number, ip: number): void {
-    const c = this.core;
-    c.set32(cpuState.gdtLimit, 0xffff);
-    c.set32(cpuState.idtLimit, 0xffff);
-    c.set(cpuState.gdtBase, 0n);
-    c.set(cpuState.idtBase, 0n);
-    for (const s of [SEG.es, SEG.ss, SEG.ds, SEG.fs, SEG.gs]) c.setSeg(s, 0, 0x93, 0xffff, 0);
-    c.setSeg(SEG.cs, cs, 0x9b, 0xffff, base);
-    c.setSeg(SEG.ldtr, 0, 0x82, 0xffff, 0);
-    c.setSeg(SEG.tr, 0, 0x8b, 0xffff, 0);
-    c.m.setU64(c.cpu + cpuState.cpl.offset, 0n);
-    c.setLin(cpuState.rip, ip);
-    modeChanged(c);
+    powerOn(this.core);
     this.flush();
+    return true;
   }
 
   release(cpu: number): void {
@@ -135,8 +113,8 @@ export class InterpreterEngine implements Engine, HelperContext {
     this.init(cpu);
     this.core.m.setU32(cpu + cpuState.p2mRoot.offset, p2m);
     this.core.m.setU64(cpu + cpuState.tscOffset.offset, tsc);
-    this.reset(vector << 8, vector << 12, 0);
-    this.core.setGpr32(2, 0x600);
+    resetState(this.core, vector << 8, vector << 12, 0);
+    this.flush();
   }
 
   stateChanged(cpu: number): void {
@@ -201,71 +179,11 @@ export class InterpreterEngine implements Engine, HelperContext {
     this.cache.drop(mfn);
   }
 
-  // --- TLBs --------------------------------------------------------------------------------------------------------
-
   flush(): void {
-    const c = this.core;
-    let gen = c.get32(cpuState.asidNext) + 1;
-    if (gen > MAX_GENERATION) {
-      this.clear(c.cpu, TLB_READ, TLB_ENTRIES);
-      this.clear(c.cpu, TLB_WRITE, TLB_ENTRIES);
-      this.clear(c.cpu, TLB_EXEC, EXEC_ENTRIES);
-      gen = 1;
-    }
-    c.set32(cpuState.asidNext, gen);
-    this.largeSeen = false;
-    setContext(c);
+    this.tlb.flush();
   }
-  private clear(cpu: number, tlb: number, entries: number): void {
-    this.core.m.fill(cpu + tlb, entries * 16);
-  }
-  private largeSeen = false;
-
   invalidate(linear: number): void {
-    if (this.largeSeen && this.mapsLarge(linear)) return this.flush();
-    const { m, cpu } = this.core;
-    const page = (linear >>> 12) & (TLB_ENTRIES - 1);
-    m.setU32(cpu + TLB_READ + page * 16, 0);
-    m.setU32(cpu + TLB_WRITE + page * 16, 0);
-    m.setU32(cpu + TLB_EXEC + (page & (EXEC_ENTRIES - 1)) * 16, 0);
-  }
-  /** 2 MiB regions (hashed) of which a piece of a large page may be cached: INVLPG there must reach all of it. */
-  private readonly largeRegions = new Uint8Array(4096);
-  private mapsLarge(linear: number): boolean {
-    return this.largeRegions[Math.floor(linear / 0x20_0000) & 4095] === 1;
-  }
-
-  private fillData(ea: number, a: number, write: boolean): void {
-    const { m, cpu } = this.core;
-    if (this.core.mmu.large) {
-      this.largeSeen = true;
-      this.largeRegions[Math.floor(ea / 0x20_0000) & 4095] = 1;
-    }
-    this.setEntry(cpu + TLB_READ, ea, a);
-    if (!write) return;
-    this.setEntry(cpu + TLB_WRITE, ea, a);
-    const info = this.core.machine.frame(Math.floor(a / 4096));
-    const flags = frameInfo.flags.get(m, info);
-    if (!(flags & FRAME_WRITTEN)) frameInfo.flags.set(m, info, flags | FRAME_WRITTEN);
-  }
-  private setEntry(tlb: number, ea: number, a: number): void {
-    const { m, cpu } = this.core;
-    const at = tlb + ((ea >>> 12) & (TLB_ENTRIES - 1)) * 16;
-    m.setU32(at, ((ea & ~0xfff) | m.u32(cpu + cpuState.tlbCtx.offset)) >>> 0);
-    m.setU32(at + 4, Math.floor(ea / HIGH) | 0);
-    m.setU32(at + 8, (a - (ea >>> 0)) | 0);
-  }
-
-  /** Writes to the frame must come the slow way from now on. */
-  private dropWrites(mfn: number): void {
-    const { m, machine } = this.core;
-    for (const cpu of this.cpus)
-      for (let at = cpu + TLB_WRITE; at < cpu + TLB_WRITE + TLB_ENTRIES * 16; at += 16) {
-        const tag = m.u32(at);
-        if (tag !== 0 && ((m.u32(at + 8) + tag) >>> 12) === mfn) m.setU32(at, 0);
-      }
-    const info = machine.frame(mfn);
-    frameInfo.flags.set(m, info, frameInfo.flags.get(m, info) & ~FRAME_WRITTEN);
+    this.tlb.invalidate(linear);
   }
 
   // --- run ---------------------------------------------------------------------------------------------------------
@@ -321,7 +239,7 @@ export class InterpreterEngine implements Engine, HelperContext {
     const was = c.m.u32(at);
     if (was === is) return;
     c.m.setU32(at, is);
-    if (Math.floor(was / MODE_SHIFT) === Math.floor(is / MODE_SHIFT)) this.clear(c.cpu, TLB_EXEC, EXEC_ENTRIES);
+    if (Math.floor(was / MODE_SHIFT) === Math.floor(is / MODE_SHIFT)) this.tlb.clearCode(c.cpu);
   }
 
   private count(n: number): void {
@@ -410,14 +328,7 @@ export class InterpreterEngine implements Engine, HelperContext {
       this.lastError = 'no machine memory left for translated code';
       return EXIT.unimplemented;
     }
-    const at = c.cpu + TLB_EXEC + ((linear >>> 12) & (EXEC_ENTRIES - 1)) * 16;
-    c.m.setU32(at, ((linear & ~0xfff) | c.get32(cpuState.tlbCtx)) >>> 0);
-    c.m.setU32(at + 4, Math.floor(linear / HIGH) | 0);
-    c.m.setU32(at + 8, table);
-    if (c.mmu.large) {
-      this.largeSeen = true;
-      this.largeRegions[Math.floor(linear / 0x20_0000) & 4095] = 1;
-    }
+    this.tlb.fillCode(linear, table);
     c.setLin(cpuState.ripBase, c.lin(cpuState.rip) - offset);
     this.enterAt(rp);
     return -1;
@@ -485,7 +396,8 @@ export class InterpreterEngine implements Engine, HelperContext {
     const mfn = Math.floor(a / 4096);
     // what is written may be what runs next: done alone, and looked up again afterwards
     if (write && c.mmu.anyCode(mfn)) return false;
-    this.fillData(ea, a, write);
+    c.watch?.data(ea, size, write);
+    this.tlb.fillData(ea, a, write);
     return true;
   }
 
@@ -498,7 +410,11 @@ export class InterpreterEngine implements Engine, HelperContext {
     this.count(c.m.u16(rp + REC.n) - bn);
     const at = c.cpu + SCRATCH;
     let end = at;
-    for (let from = rp; c.m.u16(from + REC.off) === c.m.u16(rp + REC.off) && end < at + 7 * REC.size; from += REC.size) {
+    for (
+      let from = rp;
+      c.m.u16(from + REC.off) === c.m.u16(rp + REC.off) && end < at + 7 * REC.size;
+      from += REC.size
+    ) {
       c.m.move(end, from, REC.size);
       end += REC.size;
     }

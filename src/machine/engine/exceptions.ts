@@ -1,8 +1,8 @@
 /** Delivery of exceptions and interrupts through the IVT or IDT, and IRET. @spec SDM 3A 6 */
 import { AC, IF, IOPL, NT, RF, TF, VIF, VIP, VM } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import { stepping } from './debug.ts';
 import { ATTR_P, ATTR_S, type Core, EXC, GuestFault, HIGH } from './core.ts';
+import { stepping } from './debug.ts';
 import {
   type Descriptor,
   descAttr,
@@ -27,7 +27,14 @@ const WITH_ERROR = new Set<number>([EXC.DF, EXC.TS, EXC.NP, EXC.SS, EXC.GP, EXC.
  * Delivers; `ip` is what gets pushed, `faultIp` what a fault on the way pushes instead: an INT n that cannot be delivered
  * has not been executed. False: triple fault.
  */
-export function deliver(c: Core, vector: number, errorCode: number, cause: Cause, ip: number, faultIp = ip): boolean {
+export function deliver(
+  c: Core,
+  vector: number,
+  errorCode: number,
+  cause: Cause,
+  ip: number,
+  faultIp = ip,
+): boolean {
   let v = vector;
   let err = errorCode;
   let how = cause;
@@ -124,7 +131,13 @@ function deliverLong(c: Core, vector: number, err: number, cause: Cause, ip: num
   sp = sp - (((sp % 16) + 16) % 16);
   if (sp >= 2 ** 47 || sp < -(2 ** 47)) c.fault(EXC.SS, 0);
   const words: bigint[] = err >= 0 && WITH_ERROR.has(vector) ? [BigInt(err >>> 0)] : [];
-  words.push(BigInt(ip), BigInt(c.segSel(SEG.cs)), BigInt(imageFlags(c, cause)), c.gpr(4), BigInt(c.segSel(SEG.ss)));
+  words.push(
+    BigInt(ip),
+    BigInt(c.segSel(SEG.cs)),
+    BigInt(imageFlags(c, cause)),
+    c.gpr(4),
+    BigInt(c.segSel(SEG.ss)),
+  );
   words.forEach((w, i) => {
     c.put(8, w, i * 8);
   });
@@ -382,4 +395,3 @@ function iretToVm86(c: Core, ip: number, sel: number, flags: number): void {
   modeChanged(c);
   c.setLin(cpuState.rip, ip & 0xffff);
 }
-

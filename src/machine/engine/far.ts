@@ -1,6 +1,7 @@
 /** Far transfers: JMP, CALL, RET far, call gates, SYSCALL family. @spec SDM 3A 5.8 */
-import { type Insn, OPK } from '../../x86/insn.ts';
+
 import { IF, IOPL, RF, VM } from '../../x86/flags.ts';
+import { type Insn, OPK } from '../../x86/insn.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { EFER_LMA } from '../mmu.ts';
 import { ATTR_P, type Core, EXC, HIGH } from './core.ts';

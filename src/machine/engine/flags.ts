@@ -11,7 +11,7 @@ export function flagsOfSub(c: Core, z: number, x: bigint, y: bigint): void {
   low ^= low >> 4;
   low ^= low >> 2;
   low ^= low >> 1;
-  const sign = (v: bigint): boolean => (v >> BigInt(bits - 1)) !== 0n;
+  const sign = (v: bigint): boolean => v >> BigInt(bits - 1) !== 0n;
   const overflow = sign(a) !== sign(b) && sign(r) !== sign(a);
   c.setStatus(
     (c.flags & ~STATUS) |

@@ -1,11 +1,24 @@
 /** Which helper runs which instruction. */
+
+import { AC } from '../../x86/flags.ts';
 import type { Insn } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
-import { AC } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { EXIT, type Exit } from '../platform.ts';
-import { bound, crc32, decimal, divide, enter, loopTaken, popAll, popOperand, pushAll, pushOperand, xlat } from './arith.ts';
+import {
+  bound,
+  crc32,
+  decimal,
+  divide,
+  enter,
+  loopTaken,
+  popAll,
+  popOperand,
+  pushAll,
+  pushOperand,
+  xlat,
+} from './arith.ts';
 import { type Core, EXC } from './core.ts';
 import { deliver, iret } from './exceptions.ts';
 import { farJump, farReturn, syscall, sysenter, sysexit, sysret } from './far.ts';
@@ -99,9 +112,44 @@ plain(['bound'], bound);
 for (const n of ['ud0', 'ud1', 'ud2', 'invalid'] as const) table[X[n]] = (c) => c.ud();
 /** What CPUID does not offer, and SMM's return outside SMM. */
 for (const n of [
-  'vmlaunch', 'vmresume', 'vmxoff', 'vmxon', 'vmfunc', 'vmptrld', 'vmptrst', 'vmclear', 'vmread', 'vmwrite', 'invept', 'invvpid',
-  'vmrun', 'vmload', 'vmsave', 'stgi', 'clgi', 'skinit', 'invlpga', 'getsec', 'rsm', 'monitor', 'mwait', 'monitorx', 'mwaitx',
-  'rdpkru', 'wrpkru', 'rdpru', 'clzero', 'invpcid', 'xgetbv', 'xsetbv', 'xsave', 'xsaveopt', 'xsavec', 'xsaves', 'xrstor', 'xrstors',
+  'vmlaunch',
+  'vmresume',
+  'vmxoff',
+  'vmxon',
+  'vmfunc',
+  'vmptrld',
+  'vmptrst',
+  'vmclear',
+  'vmread',
+  'vmwrite',
+  'invept',
+  'invvpid',
+  'vmrun',
+  'vmload',
+  'vmsave',
+  'stgi',
+  'clgi',
+  'skinit',
+  'invlpga',
+  'getsec',
+  'rsm',
+  'monitor',
+  'mwait',
+  'monitorx',
+  'mwaitx',
+  'rdpkru',
+  'wrpkru',
+  'rdpru',
+  'clzero',
+  'invpcid',
+  'xgetbv',
+  'xsetbv',
+  'xsave',
+  'xsaveopt',
+  'xsavec',
+  'xsaves',
+  'xrstor',
+  'xrstors',
 ] as const)
   table[X[n]] ??= (c) => c.ud();
 
@@ -135,7 +183,10 @@ plain(['movbe'], (c, i) => {
   c.setOperand(i, d, z, r);
 });
 plain(['movnti'], (c, i) => c.setOperand(i, i.operands[0], i.opSize, c.operand(i, i.operands[1], i.opSize)));
-plain(['lfence', 'mfence', 'sfence', 'clflush', 'clflushopt', 'clwb', 'nop', 'prefetch', 'serialize'], () => {});
+plain(
+  ['lfence', 'mfence', 'sfence', 'clflush', 'clflushopt', 'clwb', 'nop', 'prefetch', 'serialize'],
+  () => {},
+);
 plain(['rdrand', 'rdseed'], (c, i, h) => {
   c.setGpr(i.operands[0].reg, i.opSize, BigInt.asUintN(8 * i.opSize, h.random()));
   c.setStatus(1);

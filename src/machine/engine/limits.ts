@@ -34,10 +34,25 @@ const FROM_STRING = new Set<number>([X.lods, X.outs]);
 const TO_STRING = new Set<number>([X.stos, X.scas, X.ins]);
 
 /** What an instruction does with the stack: words below the stack pointer, and words from it up. */
-const BELOW = new Map<number, number>([[X.push, 1], [X.pushf, 1], [X.pusha, 8], [X.call, 1], [X.callf, 2], [X.enter, 1]]);
-const ABOVE = new Map<number, number>([[X.pop, 1], [X.popf, 1], [X.popa, 8], [X.ret, 1], [X.retf, 2], [X.iret, 3]]);
+const BELOW = new Map<number, number>([
+  [X.push, 1],
+  [X.pushf, 1],
+  [X.pusha, 8],
+  [X.call, 1],
+  [X.callf, 2],
+  [X.enter, 1],
+]);
+const ABOVE = new Map<number, number>([
+  [X.pop, 1],
+  [X.popf, 1],
+  [X.popa, 8],
+  [X.ret, 1],
+  [X.retf, 2],
+  [X.iret, 3],
+]);
 
-export const isString = (i: Insn): boolean => TWO_STRINGS.has(i.op) || FROM_STRING.has(i.op) || TO_STRING.has(i.op);
+export const isString = (i: Insn): boolean =>
+  TWO_STRINGS.has(i.op) || FROM_STRING.has(i.op) || TO_STRING.has(i.op);
 const accessed = (i: Insn): boolean => !ADDRESS_ONLY.has(i.op) && i.operands.some((o) => o.kind === OPK.mem);
 
 /** The segments that an instruction's accesses go through, one bit each. */

@@ -1,7 +1,8 @@
 /** Loading segment registers in every mode, and what follows from their new values. @spec SDM 3A 3.4, 5 */
-import { ATTR_D, ATTR_L, ATTR_P, ATTR_S, type Core, EXC, HIGH } from './core.ts';
+
 import { cpuState, SEG } from '../cpu-state.ts';
 import { EFER_LMA } from '../mmu.ts';
+import { ATTR_D, ATTR_L, ATTR_P, ATTR_S, type Core, EXC, HIGH } from './core.ts';
 
 export interface Descriptor {
   lo: number;
@@ -13,7 +14,8 @@ export interface Descriptor {
 }
 const d: Descriptor = { lo: 0, hi: 0, upper: 0, at: 0 };
 
-export const descBase = (x: Descriptor): number => ((x.lo >>> 16) | ((x.hi & 0xff) << 16) | (x.hi & 0xff00_0000)) >>> 0;
+export const descBase = (x: Descriptor): number =>
+  ((x.lo >>> 16) | ((x.hi & 0xff) << 16) | (x.hi & 0xff00_0000)) >>> 0;
 export function descLimit(x: Descriptor): number {
   const limit = (x.lo & 0xffff) | (x.hi & 0xf_0000);
   return (x.hi & 0x80_0000 ? limit * 4096 + 4095 : limit) >>> 0;

@@ -1,7 +1,8 @@
 /** String instructions element by element: whatever the interpreter's bulk forms leave. @spec SDM 2 REP */
+
+import { DF, ZF } from '../../x86/flags.ts';
 import type { Insn } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
-import { DF, ZF } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import type { Core } from './core.ts';
 import { flagsOfSub } from './flags.ts';

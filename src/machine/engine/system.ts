@@ -1,12 +1,22 @@
 /** System instructions: control registers, descriptor tables, MSRs, ports, and their like. @spec SDM 2, APM 3 */
-import { type Insn, OPK } from '../../x86/insn.ts';
+
 import { AC, IF, IOPL, RF, VM } from '../../x86/flags.ts';
+import { type Insn, OPK } from '../../x86/insn.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { CR0_EM, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_PAE, EFER_LMA } from '../mmu.ts';
 import { ATTR_L, ATTR_P, type Core, EXC } from './core.ts';
 import { noteDebug } from './debug.ts';
 import { ioplAllows } from './far.ts';
-import { descAttr, descDpl, descLimit, isConforming, loadSegment, modeChanged, readDescriptor, systemBase } from './segments.ts';
+import {
+  descAttr,
+  descDpl,
+  descLimit,
+  isConforming,
+  loadSegment,
+  modeChanged,
+  readDescriptor,
+  systemBase,
+} from './segments.ts';
 
 const EFER_LME = 0x100;
 const CR0_WRITABLE = 0xe005_003f;
@@ -192,7 +202,8 @@ export function inspectSelector(c: Core, i: Insn, what: 'lar' | 'lsl' | 'verr' |
 
 function selectorInfo(c: Core, sel: number, what: string): number {
   if ((sel & 0xfffc) === 0) return -1;
-  const limit = sel & 4 ? (c.segAttr(SEG.ldtr) & ATTR_P ? c.m.u32(c.seg(SEG.ldtr) + 4) : -1) : c.get32(cpuState.gdtLimit);
+  const limit =
+    sel & 4 ? (c.segAttr(SEG.ldtr) & ATTR_P ? c.m.u32(c.seg(SEG.ldtr) + 4) : -1) : c.get32(cpuState.gdtLimit);
   if ((sel & 0xfff8) + 7 > limit) return -1;
   const x = readDescriptor(c, sel);
   const attr = descAttr(x);
@@ -225,7 +236,7 @@ export function checkPort(c: Core, port: number, size: number): void {
 }
 
 export function inOut(c: Core, i: Insn, out: boolean): void {
-  const size = i.opSize > 4 ? 4 : i.opSize;
+  const size = Math.min(i.opSize, 4);
   const o = out ? i.operands[0] : i.operands[1];
   const port = o.kind === OPK.imm ? i.imm & 0xff : c.gpr32(2) & 0xffff;
   checkPort(c, port, size);
@@ -369,4 +380,3 @@ export function popf(c: Core, i: Insn): void {
   c.addSp(z);
   c.flags = (((old & ~mask) | (v & mask)) & ~0x1_0000) | (old & VM);
 }
-

@@ -39,7 +39,16 @@ interface Format {
   readonly selectors: number;
   readonly ldt: number;
 }
-const TSS_32: Format = { size: 104, word: 4, ip: 32, flags: 36, gpr: 40, selector: 72, selectors: 6, ldt: 96 };
+const TSS_32: Format = {
+  size: 104,
+  word: 4,
+  ip: 32,
+  flags: 36,
+  gpr: 40,
+  selector: 72,
+  selectors: 6,
+  ldt: 96,
+};
 const TSS_16: Format = { size: 44, word: 2, ip: 14, flags: 16, gpr: 18, selector: 34, selectors: 4, ldt: 42 };
 const formatOf = (attr: number): Format => (attr & WIDE ? TSS_32 : TSS_16);
 
@@ -92,8 +101,12 @@ function readState(c: Core, base: number, f: Format): State {
     ip: word(f.ip),
     flags: word(f.flags),
     // a 16-bit task leaves the upper halves all ones
-    gpr: Array.from({ length: 8 }, (_, r) => (wide ? word(f.gpr + 4 * r) : (word(f.gpr + 2 * r) | 0xffff_0000) >>> 0)),
-    selectors: Array.from({ length: 6 }, (_, k) => (k < f.selectors ? word(f.selector + f.word * k) & 0xffff : 0)),
+    gpr: Array.from({ length: 8 }, (_, r) =>
+      wide ? word(f.gpr + 4 * r) : (word(f.gpr + 2 * r) | 0xffff_0000) >>> 0,
+    ),
+    selectors: Array.from({ length: 6 }, (_, k) =>
+      k < f.selectors ? word(f.selector + f.word * k) & 0xffff : 0,
+    ),
     ldt: word(f.ldt) & 0xffff,
     cr3: wide ? word(28) : 0,
     trap: wide && (word(100) & 1) !== 0,

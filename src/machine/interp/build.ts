@@ -10,7 +10,7 @@
  *           jump    rip changed to lip: look it up
  *             next    dispatch rp
  */
-import { Code } from '../../wasm/code.ts';
+import type { Code } from '../../wasm/code.ts';
 import { I32, Module } from '../../wasm/module.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { cpuState, SEG } from '../cpu-state.ts';

@@ -2,13 +2,24 @@
  * Which handlers the interpreter has: (operation, size, operand form, variant). What is not here is made of several
  * records by the lowering, or runs in a helper. V8 compiles one function of a few hundred of these well.
  */
-import { INTEGER, type Semantics } from '../../x86/sem/integer.ts';
+import type { Semantics } from '../../x86/sem/common.ts';
+import { INTEGER } from '../../x86/sem/integer.ts';
 import type { Size } from '../../x86/sem/sem.ts';
 import { VECTOR } from '../../x86/sem/vector.ts';
 import type { Place } from './emitter.ts';
 
 export const FORM = {
-  none: 0, r: 1, m: 2, rr: 3, ri: 4, rm: 5, mr: 6, mi: 7, rc: 8, rri: 9, rrc: 10,
+  none: 0,
+  r: 1,
+  m: 2,
+  rr: 3,
+  ri: 4,
+  rm: 5,
+  mr: 6,
+  mi: 7,
+  rc: 8,
+  rri: 9,
+  rrc: 10,
 } as const;
 export type Form = keyof typeof FORM;
 const PLACES: Record<Form, readonly Place[]> = {
@@ -40,7 +51,16 @@ export interface Handler {
 }
 
 /** Handlers written by hand in build.ts; they come first. */
-export const SPECIAL = ['helper', 'stop', 'goto', 'nextPage', 'loadRmw', 'movs', 'stos', 'bitAddress'] as const;
+export const SPECIAL = [
+  'helper',
+  'stop',
+  'goto',
+  'nextPage',
+  'loadRmw',
+  'movs',
+  'stos',
+  'bitAddress',
+] as const;
 export type Special = (typeof SPECIAL)[number];
 
 const B: readonly Size[] = [1];
@@ -50,13 +70,28 @@ const CONDITIONS = Array.from({ length: 16 }, (_, cc) => cc);
 
 const list: Handler[] = [];
 
-function define(names: string, sizes: readonly Size[], forms: string, variants: readonly number[] = [0]): void {
+function define(
+  names: string,
+  sizes: readonly Size[],
+  forms: string,
+  variants: readonly number[] = [0],
+): void {
   for (const name of names.split(' ')) {
     const semantics = INTEGER[name];
     if (!semantics) throw new Error(`no semantics for ${name}`);
     for (const z of sizes)
       for (const form of forms.split(' ') as Form[])
-        for (const s of variants) list.push({ name, z, s, form, places: PLACES[form], semantics, memSize: memSize(name, z, s, form), aligned: false });
+        for (const s of variants)
+          list.push({
+            name,
+            z,
+            s,
+            form,
+            places: PLACES[form],
+            semantics,
+            memSize: memSize(name, z, s, form),
+            aligned: false,
+          });
   }
 }
 
@@ -102,8 +137,7 @@ define('push', WIDE, 'mr mi');
 define('call', WIDE, 'mr');
 define('pop', WIDE, 'rm');
 define('jmp', WIDE, 'r');
-for (const v of VECTOR)
-  list.push({ ...v, s: 0, places: PLACES[v.form], semantics: v, memSize: v.mem });
+for (const v of VECTOR) list.push({ ...v, s: 0, places: PLACES[v.form], semantics: v, memSize: v.mem });
 
 export const HANDLERS: readonly Handler[] = list;
 

@@ -3,8 +3,8 @@
  * temporary, operate, and store; what has no handler for its operation runs in the helper.
  */
 import type { Mem } from '../../base/mem.ts';
-import { BASE_RIP, type Insn, NO_REG, type Operand, OPK } from '../../x86/insn.ts';
-import { OP as X, OP_NAMES } from '../../x86/ops.ts';
+import { BASE_RIP, type Insn, NO_REG, OPK, type Operand } from '../../x86/insn.ts';
+import { OP_NAMES, OP as X } from '../../x86/ops.ts';
 import { CONTROL, usesXmm, vectorRow } from '../../x86/sem/vector.ts';
 import { cpuState, SEG, SEG_NONE } from '../cpu-state.ts';
 import { FORM, type Form, HANDLERS, handlerOf, type Special, specialOf } from './handlers.ts';
@@ -26,7 +26,8 @@ const SUBS = 16;
 const FORMS = Object.keys(FORM).length;
 const names = new Map<string, number>(OP_NAMES.map((n, i) => [n, i]));
 // operations that exist only for the interpreter
-for (const extra of ['imul1', 'imul2', 'imul3', 'jmpRel', 'callRel', 'cmpxchgPair', 'movdToGpr', 'loadWord']) names.set(extra, names.size);
+for (const extra of ['imul1', 'imul2', 'imul3', 'jmpRel', 'callRel', 'cmpxchgPair', 'movdToGpr', 'loadWord'])
+  names.set(extra, names.size);
 for (const h of HANDLERS) if (h.name.startsWith('lock.')) names.set(h.name, names.get(h.name) ?? names.size);
 
 const LOOKUP = new Int16Array(names.size * 4 * FORMS * SUBS).fill(-1);
@@ -34,7 +35,12 @@ const HAS = new Uint8Array(names.size);
 HANDLERS.forEach((h) => {
   const id = names.get(h.name) as number;
   HAS[id] = 1;
-  LOOKUP[((id * 4 + Z_INDEX[h.z]!) * FORMS + FORM[h.form]) * SUBS + h.s] = handlerOf(h.name, h.z, h.form, h.s);
+  LOOKUP[((id * 4 + Z_INDEX[h.z]!) * FORMS + FORM[h.form]) * SUBS + h.s] = handlerOf(
+    h.name,
+    h.z,
+    h.form,
+    h.s,
+  );
 });
 const ID = (name: string): number => names.get(name) as number;
 for (const [name, id] of names)
@@ -45,8 +51,14 @@ for (const [name, id] of names)
       if (row) LOOKUP[at] = handlerOf(row.name, row.z, form);
     }
 const I = {
-  imul1: ID('imul1'), imul2: ID('imul2'), imul3: ID('imul3'), jmpRel: ID('jmpRel'), callRel: ID('callRel'),
-  pair: ID('cmpxchgPair'), movdToGpr: ID('movdToGpr'), loadWord: ID('loadWord'),
+  imul1: ID('imul1'),
+  imul2: ID('imul2'),
+  imul3: ID('imul3'),
+  jmpRel: ID('jmpRel'),
+  callRel: ID('callRel'),
+  pair: ID('cmpxchgPair'),
+  movdToGpr: ID('movdToGpr'),
+  loadWord: ID('loadWord'),
 } as const;
 const LOCKED = new Int16Array(OP_NAMES.length).fill(-1);
 for (const [name, id] of names) if (name.startsWith('lock.')) LOCKED[names.get(name.slice(5)) as number] = id;
@@ -484,12 +496,18 @@ export class Lowering {
     const form = formOf(i);
     const handler = this.find(op, z, FORM[form]);
     if (handler >= 0) {
-      this.vectorRecord(i, handler, form === 'mr' ? o : d, form === 'mr' || o.kind === OPK.mem ? -1 : this.reg(o));
+      this.vectorRecord(
+        i,
+        handler,
+        form === 'mr' ? o : d,
+        form === 'mr' || o.kind === OPK.mem ? -1 : this.reg(o),
+      );
       return true;
     }
     const row = i.operands[2].kind === OPK.imm ? FORM.rri : FORM.rr;
     if (o.kind === OPK.mem && this.find(op, z, row) >= 0) return this.vectorFrom(i, this.find(op, z, row));
-    if (d.kind === OPK.mem && this.find(op, z, FORM.rri) >= 0) return this.vectorTo(i, this.find(op, z, FORM.rri));
+    if (d.kind === OPK.mem && this.find(op, z, FORM.rri) >= 0)
+      return this.vectorTo(i, this.find(op, z, FORM.rri));
     return false;
   }
   private vectorRecord(i: Insn, handler: number, first: Operand, second: number): void {
@@ -535,15 +553,41 @@ export class Lowering {
 
 /** REX.W makes the general operand 8 bytes, not 4. */
 const BY_REX_W = new Set([
-  X.movd, X.pextrd, X.pinsrd, X.cvtsi2ss, X.cvtsi2sd, X.cvttss2si, X.cvttsd2si, X.cvtss2si, X.cvtsd2si,
+  X.movd,
+  X.pextrd,
+  X.pinsrd,
+  X.cvtsi2ss,
+  X.cvtsi2sd,
+  X.cvttss2si,
+  X.cvttsd2si,
+  X.cvtss2si,
+  X.cvtsd2si,
 ]);
 /** A memory source stands for a general register. */
 const GPR_SOURCE = new Set([X.pinsrb, X.pinsrw, X.pinsrd, X.cvtsi2ss, X.cvtsi2sd]);
 
 /** Helpers after which the next instruction in memory is not what runs. */
 const ENDS = new Set([
-  X.invalid, X.retf, X.jmpf, X.callf, X.iret, X.int, X.int3, X.int1, X.loop, X.loope, X.loopne, X.jrcxz, X.ud0, X.ud1,
-  X.ud2, X.hlt, X.syscall, X.sysret, X.sysenter, X.sysexit,
+  X.invalid,
+  X.retf,
+  X.jmpf,
+  X.callf,
+  X.iret,
+  X.int,
+  X.int3,
+  X.int1,
+  X.loop,
+  X.loope,
+  X.loopne,
+  X.jrcxz,
+  X.ud0,
+  X.ud1,
+  X.ud2,
+  X.hlt,
+  X.syscall,
+  X.sysret,
+  X.sysenter,
+  X.sysexit,
 ]);
 
 function formOf(i: Insn): Form {

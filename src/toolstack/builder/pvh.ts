@@ -29,7 +29,7 @@ import {
 } from '../../abi/hvm_start_info.ts';
 import { Mem } from '../../base/mem.ts';
 import { fromLatin1 } from '../../base/text.ts';
-import type { E820Entry, Kernel as Dom0, Mapping } from '../../kernel/index.ts';
+import type { Kernel as Dom0, E820Entry, Mapping } from '../../kernel/index.ts';
 import type { Kernel } from '../loader/kernel.ts';
 import { buildAcpi } from './acpi.ts';
 import { pvhContext } from './cpu-context.ts';
@@ -87,7 +87,10 @@ function place(spec: PvhSpec, low: number): Layout {
   const needed = start + 2 * PAGE + pageUp(spec.cmdline.length + 1);
   if (needed > low) {
     const mib = (n: number): string => `${Math.ceil(n / (1 << 20))} MiB`;
-    throw new BuildError('memory', `kernel and ramdisk need ${mib(needed)} of memory, the domain has ${mib(low)}`);
+    throw new BuildError(
+      'memory',
+      `kernel and ramdisk need ${mib(needed)} of memory, the domain has ${mib(low)}`,
+    );
   }
   return { ramdisk, startInfo: start };
 }
@@ -101,7 +104,8 @@ interface Acpi {
 function populate(dom0: Dom0, spec: PvhSpec, low: number, acpi: Acpi): void {
   const { domctl } = dom0;
   domctl.populatePhysmap(spec.domid, 0, low / PAGE);
-  if (spec.memory > low) domctl.populatePhysmap(spec.domid, HIGH_RAM_START / PAGE, (spec.memory - low) / PAGE);
+  if (spec.memory > low)
+    domctl.populatePhysmap(spec.domid, HIGH_RAM_START / PAGE, (spec.memory - low) / PAGE);
   domctl.populatePhysmap(spec.domid, acpi.base / PAGE, pageUp(acpi.bytes.length) / PAGE);
 }
 

@@ -152,7 +152,12 @@ describe('a file that is no good', () => {
       'wrong-architecture',
       'vmlinuz: it is for a big-endian processor',
     ],
-    ['a cut ELF header', elf.subarray(0, 40), 'truncated', 'vmlinuz: it is cut off: it ends in its ELF header'],
+    [
+      'a cut ELF header',
+      elf.subarray(0, 40),
+      'truncated',
+      'vmlinuz: it is cut off: it ends in its ELF header',
+    ],
     [
       'cut program headers',
       elf.subarray(0, 100),

@@ -73,7 +73,11 @@ function refusedAs<T>(code: 'refused', config: DomainConfig, run: () => T): T {
     if (!(e instanceof KernelError)) throw e;
     if (e.code === 'ENOMEM') {
       const mib = Math.ceil(config.targetMemkb / 1024);
-      throw new BuildError('memory', `${config.name}: the machine has no room for ${mib} MiB (${e.message})`, { cause: e });
+      throw new BuildError(
+        'memory',
+        `${config.name}: the machine has no room for ${mib} MiB (${e.message})`,
+        { cause: e },
+      );
     }
     throw new BuildError(code, `${config.name}: ${e.message}`, { cause: e });
   }

@@ -1,5 +1,5 @@
 /** How rows of the vector tables are written down. */
-import type { Access, Semantics } from './integer.ts';
+import type { Access, Semantics } from './common.ts';
 import type { Sem, V64, Var, Vec, VecVar } from './sem.ts';
 
 export interface VectorSemantics extends Semantics {

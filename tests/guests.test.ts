@@ -1,45 +1,14 @@
 /** The test guests of dist/guests/, each run by bin/domzero: what they say, and the status that their end means. */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), 'domzero-guests-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-interface Result {
-  status: number | null;
-  stdout: string;
-  stderr: string;
-}
+import { describe, expect, it } from 'vitest';
+import type { GuestName } from '../guests/build.ts';
+import { guest, type Result, run as domzero } from './harness.ts';
 
 /** Runs guests of these names in one machine. */
-function run(names: readonly string[], options: readonly string[] = []): Promise<Result> {
-  const files = names.map((name) => {
-    const path = join(folder, `${name}.cfg`);
-    const kernel = join(root, 'dist', 'guests', `${name}.elf`);
-    writeFileSync(path, `name = "${name}"\ntype = "pvh"\nkernel = "${kernel}"\nmemory = 64\n`);
-    return path;
-  });
-  return new Promise((resolve) => {
-    const args = [join(root, 'bin', 'domzero'), 'run', ...files, '--timeout', '60', ...options];
-    const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
-    const result: Result = { status: null, stdout: '', stderr: '' };
-    child.stdout.on('data', (chunk: Buffer) => {
-      result.stdout += chunk;
-    });
-    child.stderr.on('data', (chunk: Buffer) => {
-      result.stderr += chunk;
-    });
-    child.on('close', (status) => resolve({ ...result, status }));
-  });
-}
+const run = (names: readonly GuestName[], options: readonly string[] = []): Promise<Result> =>
+  domzero(['run', ...names.map((name) => guest(name)), '--timeout', '60', ...options]);
 
 describe('a guest that powers off ends with 0', () => {
-  it.each([
+  it.each<[GuestName, string]>([
     ['hello', 'Hello from a Domzero guest (64-bit)'],
     ['hello32', 'Hello from a Domzero guest (32-bit)'],
     ['hypercall-probe', 'hypercalls probed'],

@@ -341,6 +341,17 @@ describe('a guest', () => {
       g.w.log.some((l) => /^\(XEN\) Domain 1 \(vcpu#0\) crashed on cpu#0: AESENC at 0x1000$/.test(l)),
     ).toBe(true);
   });
+
+  test('at which the engine itself fails is the only one that crashes', () => {
+    const g = guest();
+    g.w.engine.script(g.cpu, () => {
+      throw new Error('two odd accesses');
+    });
+    g.w.loop.step();
+    expect(domainRecord.shutdownCode.get(g.mem, g.dom)).toBe(3);
+    expect(g.w.log.some((l) => l.includes('two odd accesses'))).toBe(true);
+    expect(g.w.loop.step()).toBe(false);
+  });
 });
 
 describe('time and events', () => {

@@ -4,7 +4,8 @@
  * A turn runs one vCPU until there is a reason to choose again (its slice ends, it blocks, a timer is due, someone kicked
  * this CPU). The kick word is cleared before the reasons are looked at, so that no kick is lost.
  */
-import { type Engine, EXIT } from '../../machine/platform.ts';
+import { type Engine, EXIT, type Exit } from '../../machine/platform.ts';
+import { domainCrash } from '../domain/domain.ts';
 import { idleState, isRunnable, setRunstate } from '../domain/vcpu.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { drainDrops } from '../mm/code.ts';
@@ -158,18 +159,29 @@ export class PcpuLoop {
     }
   }
 
+  /** Runs the vCPU. A failure of the engine itself costs this domain its life, and nobody else. */
+  private enterEngine(v: number, blocks: number): Exit {
+    const { hv, engine } = this;
+    try {
+      injectPending(hv.mem, engine, v);
+      return engine.run(v + VCPU_CPU_OFFSET, blocks);
+    } catch (e) {
+      const what = e instanceof Error ? (e.stack ?? e.message) : String(e);
+      hv.withLock(() => domainCrash(hv, v, `the CPU's engine failed, which is a bug of Domzero: ${what}`));
+      return EXIT.pause;
+    }
+  }
+
   private runSlice(v: number): void {
-    const { hv, engine, budget } = this;
+    const { hv, budget } = this;
     const { mem } = hv;
-    const cpu = v + VCPU_CPU_OFFSET;
     const kick = pcpuRecord.kick.addr(this.record);
     let now = hv.now();
     const end = now + SLICE_NS;
     for (;;) {
-      injectPending(mem, engine, v);
       const until = Math.min(QUANTUM_NS, end - now, nextDeadline(hv) - now);
       const blocks = budget.blocks(Math.max(MIN_QUANTUM_NS, until));
-      const exit = engine.run(cpu, blocks);
+      const exit = this.enterEngine(v, blocks);
       const after = hv.now();
       const again = this.exits.handle(v, exit);
       if (exit === EXIT.budget) budget.learn(blocks, after - now);

@@ -37,7 +37,10 @@ describe.skipIf(missing)(`Debian's kernel${missing ? ` (${missing})` : ''}`, () 
   it('gives the user a shell that works, until poweroff', async () => {
     const guest = start(['run', join(root, 'examples', 'debian-pvh.cfg'), '--timeout', '100']);
     await guest.shows(/~ # /);
-    await guest.type('uname -r; nproc; grep -c ^processor /proc/cpuinfo; dmesg | grep -ci xen; echo asked', /\nasked/);
+    await guest.type(
+      'uname -r; nproc; grep -c ^processor /proc/cpuinfo; dmesg | grep -ci xen; echo asked',
+      /\nasked/,
+    );
     guest.child.stdin.write('poweroff\n');
     const r = await guest.ended;
     expect(r.stdout).toMatch(/\n6\.\d+\.\d+-\d+-cloud-amd64\r?\n2\r?\n2\r?\n\d\d+\r?\n/);

@@ -1,7 +1,7 @@
 /** The test guests of dist/guests/, each run by bin/domzero: what they say, and the status that their end means. */
 import { describe, expect, it } from 'vitest';
 import type { GuestName } from '../guests/build.ts';
-import { guest, type Result, run as domzero } from './harness.ts';
+import { run as domzero, guest, type Result } from './harness.ts';
 
 /** Runs guests of these names in one machine. */
 const run = (names: readonly GuestName[], options: readonly string[] = []): Promise<Result> =>

@@ -66,13 +66,13 @@ export class Running {
   }
 
   /** Waits until standard output, from character `from` on, matches; fails if the program ends before. */
-  async shows(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
-    for (;;) {
-      const found = pattern.exec(this.stdout.slice(from));
-      if (found) return found;
-      if (this.over) throw new Error(`ended without ${pattern}:\n${this.stdout.slice(-2000)}${this.stderr}`);
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
-    }
+  shows(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
+    return this.until(pattern, () => this.stdout.slice(from));
+  }
+
+  /** The same of standard error. */
+  says(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.until(pattern, () => this.stderr);
   }
 
   /** Types a line, and waits until what is printed from then on matches. */
@@ -80,6 +80,15 @@ export class Running {
     const from = this.stdout.length;
     this.child.stdin.write(`${line}\n`);
     return this.shows(pattern, from);
+  }
+
+  private async until(pattern: RegExp, text: () => string): Promise<RegExpExecArray> {
+    for (;;) {
+      const found = pattern.exec(text());
+      if (found) return found;
+      if (this.over) throw new Error(`ended without ${pattern}:\n${this.stdout.slice(-2000)}${this.stderr}`);
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
   }
 
   private more(stream: 'stdout' | 'stderr', text: string): void {

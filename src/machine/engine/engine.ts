@@ -5,29 +5,29 @@
  * is "fill something and go on" or "deliver a fault at this rip".
  */
 import type { Clock, Entropy } from '../../base/host.ts';
-import { DECODE_OK, DECODE_TOO_LONG, decode } from '../../x86/decoder.ts';
 import { disassemble } from '../../x86/disasm.ts';
-import { IF, RF, TF } from '../../x86/flags.ts';
-import { type CodeSize, Insn, OPK } from '../../x86/insn.ts';
-import { OP as X } from '../../x86/ops.ts';
+import { IF, TF } from '../../x86/flags.ts';
+import type { Insn } from '../../x86/insn.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
-import { cpuState, SEG } from '../cpu-state.ts';
+import { cpuState } from '../cpu-state.ts';
 import { specialOf } from '../interp/handlers.ts';
 import { CPU_BYTES, KIND_READ, LEAVE, REC } from '../interp/record.ts';
 import type { Machine } from '../machine.ts';
 import { ACCESS, FAULT, MMIO } from '../mmu.ts';
 import { type Engine, EXIT, type Exit, type Platform } from '../platform.ts';
-import { CodeCache, type Mode, modeKey } from './code-cache.ts';
+import { CodeCache } from './code-cache.ts';
 import { Core, EXC, GuestFault, HIGH } from './core.ts';
-import { Breakpoints, DR6_BS, DR6_HITS, noteDebug, onlyBranches, stepping } from './debug.ts';
+import { DR6_BS, stepping } from './debug.ts';
 import { deliver } from './exceptions.ts';
+import { Fetcher } from './fetch.ts';
 import { checkSse } from './fpu.ts';
 import { type HelperContext, NEXT, runHelper } from './helpers.ts';
-import { checkLimits, isString, limitedSegments, segmentsOf } from './limits.ts';
+import { checkLimits, isString, segmentsOf } from './limits.ts';
 import { Overrides } from './override.ts';
 import { powerOn, resetState } from './reset.ts';
 import { modeChanged } from './segments.ts';
 import { Tlb } from './tlb.ts';
+import { type TraceHost, Tracer } from './trace.ts';
 
 export interface InterpreterExports {
   run(cpu: number, rp: number, fuel: number): number;
@@ -43,16 +43,12 @@ export interface EngineOptions {
 }
 
 const CPU_FRAMES = Math.ceil(CPU_BYTES / 4096);
-/** Above a mode key in execMode: the generation. */
-const MODE_SHIFT = 0x1_0000;
-/** In pendingDb: one instruction more comes first (after MOV SS). */
-const DEFERRED = 0x8000_0000;
 const SCRATCH = cpuState.scratch.offset;
 const HELPER = specialOf('helper');
 const MOVS = specialOf('movs');
 const STOS = specialOf('stos');
 
-export class InterpreterEngine implements Engine, HelperContext {
+export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   lastError = '';
   readonly core: Core;
   readonly cache: CodeCache;
@@ -61,9 +57,8 @@ export class InterpreterEngine implements Engine, HelperContext {
   private readonly interp: InterpreterExports;
   private readonly options: EngineOptions;
   private readonly overrides: Overrides;
-  private readonly breakpoints: Breakpoints;
-  private readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true, limited: 0 };
-  private readonly insn = new Insn();
+  private readonly fetcher: Fetcher;
+  private readonly tracer: Tracer;
   /** vCPU blocks this engine has initialised: whose TLBs a change of a frame must reach. */
   private readonly cpus = new Set<number>();
   private rp = 0;
@@ -83,8 +78,14 @@ export class InterpreterEngine implements Engine, HelperContext {
     this.cache.onProtect = (mfn) => this.tlb.dropWrites(mfn, this.cpus);
     this.core.codeWritten = (mfn) => this.dropCode(mfn);
     this.core.flushTlb = () => this.flush();
-    this.breakpoints = new Breakpoints(this.core);
+    this.fetcher = new Fetcher(this.core, (cpu) => this.tlb.clearCode(cpu));
+    this.tracer = new Tracer(this.core, this);
     this.overrides = new Overrides(this.core);
+  }
+
+  /** The instruction that was decoded last. */
+  get insn(): Insn {
+    return this.fetcher.insn;
   }
 
   static frames(): number {
@@ -209,7 +210,7 @@ export class InterpreterEngine implements Engine, HelperContext {
   /** Enters the interpreter once and does what it left for; -1 to go on. */
   private enter(): number {
     const c = this.core;
-    if (this.rp === 0) this.keepMode();
+    if (this.rp === 0) this.fetcher.keepMode();
     const why = this.interp.run(c.cpu, this.rp, this.left);
     this.left = c.get32(cpuState.fuel) | 0;
     this.count(c.get32(cpuState.exitIc));
@@ -226,20 +227,6 @@ export class InterpreterEngine implements Engine, HelperContext {
       default:
         return this.afterStop();
     }
-  }
-
-  /**
-   * The code TLB's tags tell privilege and generation, not the mode: where this privilege's mode is another one than when
-   * its entries were made, they go.
-   */
-  private keepMode(): void {
-    const c = this.core;
-    const at = cpuState.execMode.addr(c.cpu, c.cpl === 3 ? 1 : 0);
-    const is = c.get32(cpuState.asidNext) * MODE_SHIFT + modeKey(this.currentMode());
-    const was = c.m.u32(at);
-    if (was === is) return;
-    c.m.setU32(at, is);
-    if (Math.floor(was / MODE_SHIFT) === Math.floor(is / MODE_SHIFT)) this.tlb.clearCode(c.cpu);
   }
 
   private count(n: number): void {
@@ -266,7 +253,7 @@ export class InterpreterEngine implements Engine, HelperContext {
       return this.raise(e.vector, e.errorCode, 'fault');
     }
   }
-  private raise(vector: number, errorCode: number, cause: 'fault' | 'trap'): number {
+  raise(vector: number, errorCode: number, cause: 'fault' | 'trap'): number {
     const c = this.core;
     this.rp = 0;
     return deliver(c, vector, errorCode, cause, c.lin(cpuState.rip)) ? -1 : EXIT.tripleFault;
@@ -274,49 +261,16 @@ export class InterpreterEngine implements Engine, HelperContext {
 
   // --- fetch -------------------------------------------------------------------------------------------------------
 
-  private currentMode(): Mode {
-    const c = this.core;
-    this.mode.codeSize = c.get32(cpuState.mode) as CodeSize;
-    this.mode.stackMask = c.stackMask;
-    this.mode.limited = limitedSegments(c);
-    this.mode.sse = (c.get32(cpuState.cr0) & 12) === 0 && (c.get32(cpuState.cr4) & 0x200) !== 0;
-    return this.mode;
-  }
-
-  /** Linear address of rip; faults when it is not canonical. */
-  private fetchAddress(): number {
-    const c = this.core;
-    const rip = c.lin(cpuState.rip);
-    if (c.code64) {
-      if (rip >= 2 ** 47 || rip < -(2 ** 47)) c.gp();
-      return rip;
-    }
-    if (this.mode.limited & (1 << SEG.cs) && rip > c.m.u32(c.seg(SEG.cs) + 4)) c.gp(0);
-    return (rip + c.segBase(SEG.cs)) >>> 0;
-  }
-
-  /** Machine address of the code byte at a linear address; faults. */
-  private translateFetch(linear: number): number {
-    const c = this.core;
-    const a = c.mmu.translate(c.cpu, linear, ACCESS.exec, c.cpl === 3);
-    if (a === FAULT) {
-      c.setLin(cpuState.cr2, linear);
-      c.fault(EXC.PF, c.mmu.errorCode);
-    }
-    if (a === MMIO) {
-      this.lastError = `instruction fetch from guest-physical ${c.mmu.gpa.toString(16)}, where there is no RAM`;
-      return MMIO;
-    }
-    return a;
-  }
-
   private fetch(): number {
     const c = this.core;
-    const linear = this.fetchAddress();
-    const a = this.translateFetch(linear);
-    if (a === MMIO) return EXIT.unimplemented;
+    const linear = this.fetcher.fetchAddress();
+    const a = this.fetcher.translateFetch(linear);
+    if (a === MMIO) {
+      this.lastError = this.fetcher.error;
+      return EXIT.unimplemented;
+    }
     const mfn = Math.floor(a / 4096);
-    const mode = this.currentMode();
+    const mode = this.fetcher.currentMode();
     const flushes = this.cache.flushes;
     const table = this.cache.table(mfn, mode);
     const offset = a & 4095;
@@ -455,7 +409,7 @@ export class InterpreterEngine implements Engine, HelperContext {
   }
   /** The scratch instruction turned out to be for the helper: decode it where it is. */
   private helperAlone(): number {
-    return this.dispatch(this.decodeAt());
+    return this.dispatch(this.fetcher.decodeAt());
   }
   private afterStop(): number {
     this.syncRip(this.core.get32(cpuState.exitRp));
@@ -473,44 +427,23 @@ export class InterpreterEngine implements Engine, HelperContext {
       this.countTo(rp, true);
       return this.straddler();
     }
-    const i = kept ?? this.decodeAt();
+    const i = kept ?? this.fetcher.decodeAt();
     if (!kept) c.nextIp = c.ip + i.length;
     this.countTo(rp, true);
-    if (this.mode.limited & segmentsOf(i)) return this.alone(i, c.ip - c.lin(cpuState.ripBase));
+    if (this.fetcher.mode.limited & segmentsOf(i)) return this.alone(i, c.ip - c.lin(cpuState.ripBase));
     return this.dispatch(i);
   }
-
-  /** Decodes at rip, from one page or two. */
-  private decodeAt(): Insn {
-    const c = this.core;
-    const linear = this.fetchAddress();
-    const a = this.translateFetch(linear);
-    const { codeSize } = this.currentMode();
-    const room = 4096 - (a & 4095);
-    let status = decode(c.m.bytes, a, a + room, codeSize, this.insn);
-    if (status !== DECODE_OK && status !== DECODE_TOO_LONG) {
-      const b = this.translateFetch(c.code64 ? linear + room : (linear + room) >>> 0);
-      this.bytes.set(c.m.bytes.subarray(a, a + room));
-      this.bytes.set(c.m.bytes.subarray(b, b + 16), room);
-      status = decode(this.bytes, 0, room + 16, codeSize, this.insn);
-    }
-    if (status !== DECODE_OK) c.gp();
-    c.nextIp = c.ip + this.insn.length;
-    if (!c.code64) c.nextIp >>>= 0;
-    return this.insn;
-  }
-  private readonly bytes = new Uint8Array(4096 + 16);
 
   /** An instruction that lies across two pages. */
   private straddler(): number {
     const c = this.core;
-    return this.alone(this.decodeAt(), c.ip - c.lin(cpuState.ripBase));
+    return this.alone(this.fetcher.decodeAt(), c.ip - c.lin(cpuState.ripBase));
   }
 
   /** Runs an instruction by itself, at offset `off` from ripBase, after its segments' limits were checked. */
   private alone(i: Insn, off: number): number {
     const c = this.core;
-    const mode = this.currentMode();
+    const mode = this.fetcher.currentMode();
     const { limited } = mode;
     const checked = (limited & segmentsOf(i)) !== 0;
     if (checked) checkLimits(c, i, limited);
@@ -570,19 +503,19 @@ export class InterpreterEngine implements Engine, HelperContext {
     return exit >= 0 ? exit : this.window();
   }
   /** Leaves for what waits to be delivered, if it can be now. */
-  private window(): number {
+  window(): number {
     const waits = this.core.get32(cpuState.irqWindow);
     if (waits === 0) return -1;
     return waits > 1 || this.interruptible(this.core.cpu) ? EXIT.irqWindow : -1;
   }
 
   /** Runs exactly one instruction at rip. */
-  private single(): number {
+  single(): number {
     return this.guarded(() => {
       const c = this.core;
       c.ip = c.lin(cpuState.rip);
-      const linear = this.fetchAddress();
-      const i = this.decodeAt();
+      const linear = this.fetcher.fetchAddress();
+      const i = this.fetcher.decodeAt();
       const off = (linear >>> 0) & 4095;
       c.setLin(cpuState.ripBase, c.ip - off);
       this.count(1);
@@ -590,67 +523,8 @@ export class InterpreterEngine implements Engine, HelperContext {
     });
   }
 
-  /** One instruction, and the debug exceptions that are due before and after it. */
   private traced(): number {
-    const c = this.core;
-    if (--this.left < 0) return EXIT.budget;
-    const due = c.get32(cpuState.pendingDb);
-    c.set32(cpuState.pendingDb, 0);
-    if (due !== 0 && (due & DEFERRED) === 0) return this.debugTrap(due);
-    const flags = c.get32(cpuState.flagsRest);
-    const at = c.code64 ? c.lin(cpuState.rip) : (c.lin(cpuState.rip) + c.segBase(SEG.cs)) >>> 0;
-    const hits = flags & RF ? 0 : this.breakpoints.atInstruction(at);
-    if (hits !== 0) {
-      noteDebug(c, hits);
-      return this.raise(EXC.DB, -1, 'fault');
-    }
-    const deliveries = c.deliveries;
-    const exit = this.watched();
-    const carried = due & ~DEFERRED;
-    if (c.deliveries === deliveries) return this.afterStep(exit, flags, carried);
-    c.set32(cpuState.pendingDb, carried);
-    return exit;
-  }
-  /** Runs one instruction under the eyes of the data and port breakpoints. */
-  private watched(): number {
-    const c = this.core;
-    c.stepping = true;
-    // with empty TLBs every access comes by
-    if (this.breakpoints.arm()) this.flush();
-    try {
-      return this.single();
-    } finally {
-      this.breakpoints.disarm();
-      c.stepping = false;
-    }
-  }
-  /** The traps of an instruction that is through; `flags` are those it began with. */
-  private afterStep(exit: number, flags: number, carried: number): number {
-    const c = this.core;
-    const { op } = this.insn;
-    const now = c.get32(cpuState.flagsRest);
-    if (flags & RF && op !== X.iret) c.set32(cpuState.flagsRest, now & ~RF);
-    // SYSCALL into a kernel that masks TF is not stepped into
-    const traps = (flags & TF) !== 0 && (op !== X.syscall || (now & TF) !== 0);
-    const jumped = c.lin(cpuState.rip) !== c.nextIp;
-    const why = carried | this.breakpoints.hits | (traps && (jumped || !onlyBranches(c)) ? DR6_BS : 0);
-    if (exit === EXIT.hypercall || exit === EXIT.unimplemented || exit === EXIT.tripleFault) return exit;
-    if (this.loadsSs()) {
-      // the instruction behind it comes first, with what the data breakpoints saw here
-      if (why & DR6_HITS) c.set32(cpuState.pendingDb, ((why & DR6_HITS) | DEFERRED) >>> 0);
-      return exit === EXIT.irqWindow ? -1 : exit;
-    }
-    if (why !== 0) return this.debugTrap(why);
-    return exit === -1 && op !== X.sti ? this.window() : exit;
-  }
-  private loadsSs(): boolean {
-    const { op, operands } = this.insn;
-    const [d] = operands;
-    return (op === X.mov_sreg || op === X.pop) && d.kind === OPK.sreg && d.reg === SEG.ss;
-  }
-  private debugTrap(why: number): number {
-    noteDebug(this.core, why);
-    return this.raise(EXC.DB, -1, 'trap');
+    return --this.left < 0 ? EXIT.budget : this.tracer.step();
   }
 
   // --- HelperContext -------------------------------------------------------------------------------------------------

@@ -1,0 +1,96 @@
+/** Finding and decoding the instruction at rip, in the mode that the vCPU is in. */
+import { DECODE_OK, DECODE_TOO_LONG, decode } from '../../x86/decoder.ts';
+import { type CodeSize, Insn } from '../../x86/insn.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
+import { ACCESS, FAULT, MMIO } from '../mmu.ts';
+import { type Mode, modeKey } from './code-cache.ts';
+import { type Core, EXC } from './core.ts';
+import { limitedSegments } from './limits.ts';
+
+/** Above a mode key in execMode: the generation. */
+const MODE_SHIFT = 0x1_0000;
+
+export class Fetcher {
+  readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true, limited: 0 };
+  readonly insn = new Insn();
+  /** After MMIO: where code was to be fetched from. */
+  error = '';
+  private readonly c: Core;
+  private readonly clearCode: (cpu: number) => void;
+  /** An instruction's bytes from two pages. */
+  private readonly bytes = new Uint8Array(4096 + 16);
+
+  constructor(c: Core, clearCode: (cpu: number) => void) {
+    this.c = c;
+    this.clearCode = clearCode;
+  }
+
+  /**
+   * The code TLB's tags tell privilege and generation, not the mode: where this privilege's mode is another one than when
+   * its entries were made, they go.
+   */
+  keepMode(): void {
+    const c = this.c;
+    const at = cpuState.execMode.addr(c.cpu, c.cpl === 3 ? 1 : 0);
+    const is = c.get32(cpuState.asidNext) * MODE_SHIFT + modeKey(this.currentMode());
+    const was = c.m.u32(at);
+    if (was === is) return;
+    c.m.setU32(at, is);
+    if (Math.floor(was / MODE_SHIFT) === Math.floor(is / MODE_SHIFT)) this.clearCode(c.cpu);
+  }
+
+  currentMode(): Mode {
+    const c = this.c;
+    this.mode.codeSize = c.get32(cpuState.mode) as CodeSize;
+    this.mode.stackMask = c.stackMask;
+    this.mode.limited = limitedSegments(c);
+    this.mode.sse = (c.get32(cpuState.cr0) & 12) === 0 && (c.get32(cpuState.cr4) & 0x200) !== 0;
+    return this.mode;
+  }
+
+  /** Linear address of rip; faults when it is not canonical. */
+  fetchAddress(): number {
+    const c = this.c;
+    const rip = c.lin(cpuState.rip);
+    if (c.code64) {
+      if (rip >= 2 ** 47 || rip < -(2 ** 47)) c.gp();
+      return rip;
+    }
+    if (this.mode.limited & (1 << SEG.cs) && rip > c.m.u32(c.seg(SEG.cs) + 4)) c.gp(0);
+    return (rip + c.segBase(SEG.cs)) >>> 0;
+  }
+
+  /** Machine address of the code byte at a linear address; faults. */
+  translateFetch(linear: number): number {
+    const c = this.c;
+    const a = c.mmu.translate(c.cpu, linear, ACCESS.exec, c.cpl === 3);
+    if (a === FAULT) {
+      c.setLin(cpuState.cr2, linear);
+      c.fault(EXC.PF, c.mmu.errorCode);
+    }
+    if (a === MMIO) {
+      this.error = `instruction fetch from guest-physical ${c.mmu.gpa.toString(16)}, where there is no RAM`;
+    }
+    return a;
+  }
+
+  /** Decodes at rip, from one page or two. */
+  decodeAt(): Insn {
+    const c = this.c;
+    const linear = this.fetchAddress();
+    const a = this.translateFetch(linear);
+    const { codeSize } = this.currentMode();
+    const room = 4096 - (a & 4095);
+    let status = decode(c.m.bytes, a, a + room, codeSize, this.insn);
+    if (status !== DECODE_OK && status !== DECODE_TOO_LONG) {
+      const b = this.translateFetch(c.code64 ? linear + room : (linear + room) >>> 0);
+      this.bytes.set(c.m.bytes.subarray(a, a + room));
+      this.bytes.set(c.m.bytes.subarray(b, b + 16), room);
+      status = decode(this.bytes, 0, room + 16, codeSize, this.insn);
+    }
+    if (status !== DECODE_OK) c.gp();
+    c.nextIp = c.ip + this.insn.length;
+    if (!c.code64) c.nextIp >>>= 0;
+    return this.insn;
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Running one instruction at a time: while TF is set, a debug register watches, or a debug trap is due.
+ *
+ * @spec SDM 3B 17.2, 17.3
+ */
+import { RF, TF } from '../../x86/flags.ts';
+import { type Insn, OPK } from '../../x86/insn.ts';
+import { OP as X } from '../../x86/ops.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
+import { EXIT } from '../platform.ts';
+import { type Core, EXC } from './core.ts';
+import { Breakpoints, DR6_BS, DR6_HITS, noteDebug, onlyBranches } from './debug.ts';
+
+/** In pendingDb: one instruction more comes first (after MOV SS). */
+const DEFERRED = 0x8000_0000;
+
+/** What the tracer wants of the engine; numbers are exits, -1 to go on. */
+export interface TraceHost {
+  /** The instruction that was run last. */
+  readonly insn: Insn;
+  single(): number;
+  window(): number;
+  raise(vector: number, errorCode: number, cause: 'fault' | 'trap'): number;
+  flush(): void;
+}
+
+export class Tracer {
+  private readonly c: Core;
+  private readonly host: TraceHost;
+  private readonly breakpoints: Breakpoints;
+
+  constructor(c: Core, host: TraceHost) {
+    this.c = c;
+    this.host = host;
+    this.breakpoints = new Breakpoints(c);
+  }
+
+  /** One instruction, and the debug exceptions that are due before and after it. */
+  step(): number {
+    const c = this.c;
+    const due = c.get32(cpuState.pendingDb);
+    c.set32(cpuState.pendingDb, 0);
+    if (due !== 0 && (due & DEFERRED) === 0) return this.debugTrap(due);
+    const flags = c.get32(cpuState.flagsRest);
+    const at = c.code64 ? c.lin(cpuState.rip) : (c.lin(cpuState.rip) + c.segBase(SEG.cs)) >>> 0;
+    const hits = flags & RF ? 0 : this.breakpoints.atInstruction(at);
+    if (hits !== 0) {
+      noteDebug(c, hits);
+      return this.host.raise(EXC.DB, -1, 'fault');
+    }
+    const deliveries = c.deliveries;
+    const exit = this.watched();
+    const carried = due & ~DEFERRED;
+    if (c.deliveries === deliveries) return this.afterStep(exit, flags, carried);
+    c.set32(cpuState.pendingDb, carried);
+    return exit;
+  }
+  /** Runs one instruction under the eyes of the data and port breakpoints. */
+  private watched(): number {
+    const c = this.c;
+    c.stepping = true;
+    // with empty TLBs every access comes by
+    if (this.breakpoints.arm()) this.host.flush();
+    try {
+      return this.host.single();
+    } finally {
+      this.breakpoints.disarm();
+      c.stepping = false;
+    }
+  }
+  /** The traps of an instruction that is through; `flags` are those it began with. */
+  private afterStep(exit: number, flags: number, carried: number): number {
+    const c = this.c;
+    const { op } = this.host.insn;
+    const now = c.get32(cpuState.flagsRest);
+    if (flags & RF && op !== X.iret) c.set32(cpuState.flagsRest, now & ~RF);
+    // SYSCALL into a kernel that masks TF is not stepped into
+    const traps = (flags & TF) !== 0 && (op !== X.syscall || (now & TF) !== 0);
+    const jumped = c.lin(cpuState.rip) !== c.nextIp;
+    const why = carried | this.breakpoints.hits | (traps && (jumped || !onlyBranches(c)) ? DR6_BS : 0);
+    if (exit === EXIT.hypercall || exit === EXIT.unimplemented || exit === EXIT.tripleFault) return exit;
+    if (this.loadsSs()) {
+      // the instruction behind it comes first, with what the data breakpoints saw here
+      if (why & DR6_HITS) c.set32(cpuState.pendingDb, ((why & DR6_HITS) | DEFERRED) >>> 0);
+      return exit === EXIT.irqWindow ? -1 : exit;
+    }
+    if (why !== 0) return this.debugTrap(why);
+    return exit === -1 && op !== X.sti ? this.host.window() : exit;
+  }
+  private loadsSs(): boolean {
+    const { op, operands } = this.host.insn;
+    const [d] = operands;
+    return (op === X.mov_sreg || op === X.pop) && d.kind === OPK.sreg && d.reg === SEG.ss;
+  }
+  private debugTrap(why: number): number {
+    noteDebug(this.c, why);
+    return this.host.raise(EXC.DB, -1, 'trap');
+  }
+}

@@ -67,12 +67,18 @@ export class Running {
 
   /** Waits until standard output, from character `from` on, matches; fails if the program ends before. */
   shows(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
-    return this.until(pattern, () => this.stdout.slice(from));
+    return this.until(`${pattern}`, () => pattern.exec(this.stdout.slice(from)) ?? undefined);
   }
 
   /** The same of standard error. */
   says(pattern: RegExp): Promise<RegExpExecArray> {
-    return this.until(pattern, () => this.stderr);
+    return this.until(`${pattern}`, () => pattern.exec(this.stderr) ?? undefined);
+  }
+
+  /** Waits for so many more characters on standard output. */
+  async prints(more: number): Promise<void> {
+    const wanted = this.stdout.length + more;
+    await this.until(`${more} more characters`, () => this.stdout.length >= wanted || undefined);
   }
 
   /** Types a line, and waits until what is printed from then on matches. */
@@ -82,11 +88,11 @@ export class Running {
     return this.shows(pattern, from);
   }
 
-  private async until(pattern: RegExp, text: () => string): Promise<RegExpExecArray> {
+  private async until<T>(what: string, look: () => T | undefined): Promise<T> {
     for (;;) {
-      const found = pattern.exec(text());
-      if (found) return found;
-      if (this.over) throw new Error(`ended without ${pattern}:\n${this.stdout.slice(-2000)}${this.stderr}`);
+      const found = look();
+      if (found !== undefined) return found;
+      if (this.over) throw new Error(`ended without ${what}:\n${this.stdout.slice(-2000)}${this.stderr}`);
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     }
   }

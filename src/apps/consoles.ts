@@ -92,9 +92,13 @@ export class Consoles {
         watch(bytes);
         return flowing;
       },
-      onDrain: (run) => void terminal.on('drain', run),
-      onInput: (take) => {
+      onDrain(run) {
+        terminal.on('drain', run);
+        return () => terminal.off('drain', run);
+      },
+      onInput(take) {
         if (name === raw) terminal.on('input', take);
+        return () => terminal.off('input', take);
       },
     };
   }

@@ -29,8 +29,9 @@ export interface RunOptions {
 export interface GuestConsole {
   /** Takes all bytes (they are copied or written at once); false asks to hold back until `onDrain`. */
   write(bytes: Uint8Array): boolean;
-  onDrain(run: () => void): void;
-  onInput(take: (bytes: Uint8Array) => void): void;
+  /** Both answer what takes the listener away again. */
+  onDrain(run: () => void): () => void;
+  onInput(take: (bytes: Uint8Array) => void): () => void;
 }
 
 export interface RunIo {

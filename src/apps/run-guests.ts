@@ -44,6 +44,13 @@ export const runGuests: RunGuests = async (sources, options, io) => {
   }
 };
 
+/** A guest from its start to its end. */
+interface Life {
+  readonly domid: number;
+  /** Its last output has been delivered. */
+  readonly silent: Promise<void>;
+}
+
 class Run {
   status: ExitStatus = EXIT.ok;
   private readonly machine: MachineHost;
@@ -51,6 +58,7 @@ class Run {
   private readonly options: RunOptions;
   private readonly io: RunIo;
   private readonly live = new Map<number, LoadedGuest>();
+  private ending = false;
 
   constructor(machine: MachineHost, watcher: DomainWatcher, options: RunOptions, io: RunIo) {
     this.machine = machine;
@@ -62,6 +70,7 @@ class Run {
   /** Once the run is to end early: destroys what is left. */
   async interrupted(): Promise<ExitStatus> {
     await this.io.ended;
+    this.ending = true;
     for (const [domid, g] of [...this.live]) await this.destroy(g, domid);
     return this.status;
   }
@@ -71,11 +80,12 @@ class Run {
     const clock: Clock = this.io.host.clock;
     for (let short = 0; ; ) {
       const began = clock.now();
-      const domain = await this.start(g, console);
-      const end = await this.watcher.ended(domain.domid);
-      if (!this.live.has(domain.domid)) return;
-      await this.destroy(g, domain.domid);
-      if (!this.again(g, end)) return;
+      const { domid, silent } = await this.start(g, console);
+      const end = await this.watcher.ended(domid);
+      if (!this.live.has(domid)) return;
+      await this.destroy(g, domid);
+      await Promise.race([silent, this.io.ended]);
+      if (this.ending || !this.again(g, end)) return;
       short = clock.now() - began < SHORT_LIFE_NS ? short + 1 : 0;
       if (short < SHORT_LIVES) continue;
       this.ended(
@@ -86,30 +96,43 @@ class Run {
     }
   }
 
-  private async start(g: LoadedGuest, console: GuestConsole): Promise<CreatedDomain> {
-    const { kernel, consoles, xs } = this.machine;
+  private async start(g: LoadedGuest, console: GuestConsole): Promise<Life> {
+    const { kernel, xs } = this.machine;
     this.io.progress(`building ${g.config.name}`);
     try {
       const domain = await createDomain(kernel, g.config, g.images);
       this.live.set(domain.domid, g);
       await writeDomainTree(xs, { ...g.config, ...domain, startTime: this.io.host.clock.wall() });
-      const guestEnd = consoles.introduce(domain.domid, domain.consoleGfn, domain.consolePort, {
-        write: (bytes) => console.write(bytes),
-        closed: () => {},
-      });
-      console.onDrain(() => guestEnd.drained());
-      console.onInput((bytes) => guestEnd.write(bytes));
+      const silent = this.connect(domain, console);
       await xs.introduce(domain.domid, domain.storeGfn, domain.storePort);
       kernel.domctl.unpause(domain.domid);
-      return domain;
+      return { domid: domain.domid, silent };
     } catch (e) {
       if (!(e instanceof BuildError)) throw e;
       throw new AppError(e.code === 'memory' ? EXIT.memory : EXIT.build, e.message, { cause: e });
     }
   }
 
+  /** Joins the guest's console to the user's; settles when it has said its last. */
+  private connect(domain: CreatedDomain, console: GuestConsole): Promise<void> {
+    return new Promise((resolve) => {
+      const listeners: (() => void)[] = [];
+      const { domid, consoleGfn, consolePort } = domain;
+      const guestEnd = this.machine.consoles.introduce(domid, consoleGfn, consolePort, {
+        write: (bytes) => console.write(bytes),
+        closed: () => {
+          for (const takeAway of listeners) takeAway();
+          resolve();
+        },
+      });
+      listeners.push(console.onDrain(() => guestEnd.drained()));
+      listeners.push(console.onInput((bytes) => guestEnd.write(bytes)));
+    });
+  }
+
+  /** Once only, though a guest may end while the run does. */
   private async destroy(g: LoadedGuest, domid: number): Promise<void> {
-    this.live.delete(domid);
+    if (!this.live.delete(domid)) return;
     this.machine.consoles.release(domid);
     await this.machine.kernel.domctl.destroy(domid);
     this.machine.store.domainDied(domid);

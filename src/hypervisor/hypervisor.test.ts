@@ -55,6 +55,14 @@ function guest(vcpus = 1) {
   return { w, domid, dom, vc, cpu, mem, gpa, call };
 }
 
+test('a CPU that is told to stop does not go to sleep, even if its kick was taken for another', () => {
+  const w = new World();
+  w.hv.stopPcpu(0);
+  w.loop.step();
+  w.loop.idle();
+  expect(w.slept).toEqual([]);
+});
+
 describe('a domain made through domctl', () => {
   test('is paused, has its pages, and is listed', () => {
     const w = new World();

@@ -89,7 +89,9 @@ export class PcpuLoop {
     const began = hv.now();
     const deadline = nextDeadline(hv);
     const ms = deadline === Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : (deadline - began) / 1e6;
-    if (ms > 0 && hv.mem.atomicLoad(pcpuRecord.kick.addr(this.record)) === 0) this.sleep(ms);
+    // The kick of `stopPcpu` may have been taken for another one since `run` last looked.
+    const stopping = pcpuRecord.stop.get(hv.mem, this.record) !== 0;
+    if (ms > 0 && !stopping && hv.mem.atomicLoad(pcpuRecord.kick.addr(this.record)) === 0) this.sleep(ms);
     const spent = Math.max(0, hv.now() - began);
     pcpuRecord.idleNs.set(hv.mem, this.record, pcpuRecord.idleNs.get(hv.mem, this.record) + spent);
   }

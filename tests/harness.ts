@@ -120,23 +120,23 @@ export function run(args: readonly string[]): Promise<Result> {
 export type Step = { wait: string; send: string } | { wait: string; signal: string };
 
 const ON_TERMINAL = `
-import json, os, pty, signal, subprocess, sys, termios, time
+import json, os, pty, select, signal, subprocess, sys, termios, time
 steps = json.loads(sys.argv[1])
 master, slave = pty.openpty()
 before = termios.tcgetattr(slave)
 child = subprocess.Popen(sys.argv[2:], stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
 screen, raw = b'', None
+def read():
+    return os.read(master, 65536) if select.select([master], [], [], 0.05)[0] else b''
 for step in steps:
     while step['wait'].encode() not in screen:
-        screen += os.read(master, 4096)
+        if child.poll() is not None: sys.exit('ended before ' + repr(step) + ' after ' + repr(screen[-2000:]))
+        screen += read()
     raw = not termios.tcgetattr(slave)[3] & termios.ICANON
     screen, began = b'', time.monotonic()
     if 'signal' in step: child.send_signal(getattr(signal, step['signal']))
     else: os.write(master, step['send'].encode())
-os.set_blocking(master, False)
-while child.poll() is None:
-    try: os.read(master, 65536)
-    except BlockingIOError: time.sleep(0.01)
+while child.poll() is None: read()
 print(json.dumps(dict(raw=raw, restored=termios.tcgetattr(slave) == before, status=child.returncode,
     seconds=time.monotonic() - began)))
 `;

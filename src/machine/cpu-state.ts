@@ -117,7 +117,11 @@ export const cpuState = struct(
     tscOffset: at(1376, u64),
     /** Machine address of the p2m root (see p2m.ts); 0: guest-physical is machine (tests). */
     p2mRoot: at(1384, u32),
-    asidNext: at(1388, u32),
+    /** Generation that the last flush of everything began with: later ones are other address spaces of the same time. */
+    flushedAt: at(1392, u32),
+    /** The TLB's generation now, and the last one given out. */
+    generation: at(1388, u32),
+    generationLast: at(1396, u32),
     scratch: at(1408, block(640, 64)),
   },
   2048,

@@ -147,5 +147,5 @@ describe('software interrupts', () => {
 test('what CPUID does not offer is #UD', () => {
   expect(start([0x0f, 0x01, 0xc1 + 1]).run().vector).toBe(6); // vmlaunch
   expect(start([0x0f, 0x01, 0xd8]).run().vector).toBe(6); // vmrun
-  expect(start([0x0f, 0x01, 0xd0]).run().vector).toBe(6); // xgetbv
+  expect(start([0x0f, 0x01, 0xc8]).run().vector).toBe(6); // monitor
 });

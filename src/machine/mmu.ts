@@ -17,6 +17,7 @@ export const CR0_WP = 0x1_0000;
 export const CR0_PG = 0x8000_0000;
 export const CR4_PSE = 0x10;
 export const CR4_PAE = 0x20;
+export const CR4_PCIDE = 0x2_0000;
 export const CR4_SMEP = 0x10_0000;
 export const CR4_SMAP = 0x20_0000;
 export const EFER_LMA = 0x400;

@@ -2,6 +2,7 @@
  * A vCPU in 64-bit ring 3 for tests: identity-numbered page tables of its own, an IDT whose every gate leads to its own
  * HLT, so that a run always ends in a HLT that tells the vector.
  */
+import { GUEST_CR4 } from '../x86/cpuid.ts';
 import { cpuState, SEG } from './cpu-state.ts';
 import { createEngine } from './create-engine.ts';
 import { InterpreterEngine } from './engine/engine.ts';
@@ -13,6 +14,7 @@ import { sharedMemory } from './wasm-api.ts';
 const MIB = 1 << 20;
 const KERNEL = 0x8000_0000;
 const STACK = KERNEL + 0x3000;
+export const KERNEL_STACK_TOP = STACK + 0x1000;
 
 export interface Outcome {
   vector: number;
@@ -52,7 +54,7 @@ export class TestCpu {
       entropy: { fill: (b) => void b.fill(7) },
       tscKhz: 1_000_000,
       codeCacheBytes: 8 * MIB,
-      cr4Allowed: 0x7ff,
+      cr4Allowed: GUEST_CR4,
     });
     this.cpu = this.machine.allocFrames(InterpreterEngine.frames()) * 4096;
     this.pml4 = this.machine.allocFrame() * 4096;
@@ -71,15 +73,19 @@ export class TestCpu {
     writable = true,
     machineAddress = this.machine.allocFrame() * 4096,
   ): number {
-    const flags = (user ? 5 : 1) | (writable ? 2 : 0);
+    this.m.setN64(this.entry(linear), machineAddress + ((user ? 5 : 1) | (writable ? 2 : 0)));
+    return machineAddress;
+  }
+
+  /** Machine address of the entry that maps a page; tables are added as needed. */
+  entry(linear: number): number {
     let table = this.pml4;
     for (const shift of [39, 30, 21]) {
       const at = table + (Math.floor(linear / 2 ** shift) % 512) * 8;
       if ((this.m.u32(at) & 1) === 0) this.m.setN64(at, this.machine.allocFrame() * 4096 + 7);
       table = this.m.u32(at) & ~0xfff;
     }
-    this.m.setN64(table + (Math.floor(linear / 4096) % 512) * 8, machineAddress + flags);
-    return machineAddress;
+    return table + (Math.floor(linear / 4096) % 512) * 8;
   }
 
   private kernel(): void {
@@ -128,6 +134,20 @@ export class TestCpu {
     c.setSeg(SEG.ss, 0x23, 0xcf3, 0xffff_ffff, 0);
     c.setSeg(SEG.cs, 0x1b, 0xafb, 0xffff_ffff, 0);
     c.flags = flags | 0x202;
+    c.setLin(cpuState.rip, rip);
+    this.engine.stateChanged(this.cpu);
+  }
+
+  /** Ring 0, 64-bit code, with a stack of its own below `KERNEL_STACK_TOP`. */
+  supervisor(rip: number, flags = 0): void {
+    const c = this.engine.core;
+    c.cpu = this.cpu;
+    c.m.setU64(this.cpu + cpuState.cpl.offset, 0n);
+    for (const s of [SEG.es, SEG.ds, SEG.fs, SEG.gs]) c.setSeg(s, 0x10, 0xc93, 0xffff_ffff, 0);
+    c.setSeg(SEG.ss, 0x10, 0xc93, 0xffff_ffff, 0);
+    c.setSeg(SEG.cs, 0x08, 0xa9b, 0xffff_ffff, 0);
+    c.m.setU64(cpuState.gpr.addr(this.cpu, 4), BigInt(KERNEL_STACK_TOP));
+    c.flags = flags | 2;
     c.setLin(cpuState.rip, rip);
     this.engine.stateChanged(this.cpu);
   }

@@ -19,18 +19,19 @@ export const CpuFeatures = {
   /** fpu de pse tsc msr pae cx8 apic sep mtrr pge mca cmov pat clflush mmx fxsr sse sse2 */
   leaf1Edx: bits(0, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 16, 19, 23, 24, 25, 26),
   /**
-   * sse3 ssse3 cx16 sse4_1 x2apic movbe popcnt tsc_deadline hypervisor. Not sse4_2 yet, though it is there: its string
-   * compares run in a helper, and a C library that is offered them would be slower for it.
+   * sse3 ssse3 cx16 pcid sse4_1 x2apic movbe popcnt tsc_deadline xsave rdrand hypervisor. Not sse4_2, aes and pclmulqdq
+   * yet, though they are there: they run in helpers, and a program that is offered them would be slower for it.
    */
-  leaf1Ecx: bits(0, 9, 13, 19, 21, 22, 23, 24, 31),
-  /** fcs and fds are not kept */
-  leaf7Ebx: bits(13),
-  leaf7Ecx: 0,
+  leaf1Ecx: bits(0, 9, 13, 17, 19, 21, 22, 23, 24, 26, 30, 31),
+  /** fsgsbase bmi1 smep bmi2 invpcid rdseed adx; fcs and fds are not kept. Not sha, for the same reason. */
+  leaf7Ebx: bits(0, 3, 7, 8, 10, 13, 18, 19),
+  /** umip rdpid */
+  leaf7Ecx: bits(2, 22),
   leaf7Edx: 0,
   /** The same as leaf 1 where AMD repeats it, and syscall nx pdpe1gb rdtscp lm. */
   ext1Edx: bits(0, 2, 3, 4, 5, 6, 8, 9, 12, 13, 14, 15, 16, 23, 24) + bits(11, 20, 26, 27, 29),
-  /** lahf_lm */
-  ext1Ecx: bits(0),
+  /** lahf_lm abm */
+  ext1Ecx: bits(0, 5),
   /** Invariant TSC. */
   ext7Edx: bits(8),
   /** ssb_no btc_no: nothing here runs speculatively. */
@@ -82,6 +83,12 @@ function basic(leaf: number, subleaf: number, out: Uint32Array): void {
       out[2] = f.leaf7Ecx;
       out[3] = f.leaf7Edx;
       return;
+    case 0xd: // state of x87 and SSE, 512 bytes and a header; xsaveopt xsavec
+      if (subleaf > 1) return;
+      out[0] = 3;
+      out[1] = 576;
+      if (subleaf === 0) out[2] = 576;
+      return;
   }
 }
 
@@ -128,5 +135,5 @@ function extended(leaf: number, out: Uint32Array): void {
   }
 }
 
-/** CR4 bits that go with these features: TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT. */
-export const GUEST_CR4 = 0x7fc;
+/** CR4 bits that go with these features: TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP FSGSBASE PCIDE OSXSAVE SMEP. */
+export const GUEST_CR4 = bits(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 20);

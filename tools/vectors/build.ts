@@ -126,6 +126,7 @@ function fillOperands(b: Build, kind: OperandKind): void {
       if (ops.rm !== ops.reg || r.chance(50)) state.xmm.set(edgeVector(r, lane), ops.rm * 16);
     } else setRegister(b, ops.rm, b.rmBytes, edgeRegister(r, b.rmBytes));
   }
+  if (enc.vex === 'vex') setRegister(b, ops.vvvv, b.bytes, edgeRegister(r, b.bytes));
   for (const reg of form.named ?? []) state.gpr[reg] = edgeRegister(r, b.bytes);
   if (kind === 'mem' || kind === 'lock') {
     if (files[1] === 'x') {
@@ -171,6 +172,7 @@ function start(r: Random, form: Form, size: SizeLetter, kind: OperandKind, backg
     sizePrefixes: !form.fixed && !(form.def64 && size === 'q'),
     reg: r.below(16),
     rm: isMem ? chooseMem(r, true) : r.below(enc.modrm === 'none' && !enc.plusReg ? 1 : 16),
+    vvvv: enc.vex === 'vex' ? r.below(16) : 0,
     rex: r.chance(enc.modrm === 'none' && !enc.plusReg ? 3 : 12),
     legacy: [...(form.legacy ?? [])],
     imm: chooseImmediate(r, form, enc, bytes),

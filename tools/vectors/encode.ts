@@ -5,7 +5,8 @@ export const SIZE_BYTES: Readonly<Record<SizeLetter, number>> = { b: 1, w: 2, d:
 
 /**
  * The manual's notation: mandatory prefix, opcode bytes, then /r or /digit, +r, and ib iw iz iv for an
- * immediate (iz: 4 bytes, 2 with a 66 prefix; iv: as long as the operand). Example: "f3 0f b8 /r".
+ * immediate (iz: 4 bytes, 2 with a 66 prefix; iv: as long as the operand). Example: "f3 0f b8 /r". Behind "vex" prefix and
+ * map go into a VEX prefix, the operand of vvvv too; "vex0" has none.
  */
 export interface Encoding {
   prefix: number;
@@ -13,14 +14,16 @@ export interface Encoding {
   modrm: 'none' | 'reg' | number;
   plusReg: boolean;
   imm: '' | 'ib' | 'iw' | 'iz' | 'iv' | 'iwib';
+  vex: '' | 'vex' | 'vex0';
 }
 
 export function parseEncoding(text: string): Encoding {
-  const e: Encoding = { prefix: 0, opcode: [], modrm: 'none', plusReg: false, imm: '' };
+  const e: Encoding = { prefix: 0, opcode: [], modrm: 'none', plusReg: false, imm: '', vex: '' };
   for (const token of text.split(' ')) {
     if (token === '/r') e.modrm = 'reg';
     else if (token.startsWith('/')) e.modrm = Number(token.slice(1));
     else if (token === '+r') e.plusReg = true;
+    else if (token === 'vex' || token === 'vex0') e.vex = token;
     else if (/^i[bwzv]/.test(token)) e.imm = token as Encoding['imm'];
     else if (e.opcode.length === 0 && e.prefix === 0 && /^(66|f2|f3)$/.test(token))
       e.prefix = Number.parseInt(token, 16);
@@ -45,6 +48,7 @@ export interface Operands {
   sizePrefixes: boolean;
   reg: number;
   rm: number | MemOperand;
+  vvvv: number;
   /** REX although nothing needs it (spl instead of ah). */
   rex: boolean;
   legacy: number[];
@@ -77,15 +81,26 @@ function rexByte(e: Encoding, o: Operands): number {
   return w | r | (o.rm.index >= 8 ? 2 : 0) | (o.rm.base >= 8 ? 1 : 0);
 }
 
+/** The three-byte form: map 2 or 3 from an opcode of 0f 38 or 0f 3a. */
+function vexPrefix(e: Encoding, o: Operands, rex: number): number[] {
+  const map = e.opcode[1] === 0x38 ? 2 : 3;
+  const prefix = { 0: 0, 102: 1, 243: 2, 242: 3 }[e.prefix]!;
+  const vvvv = e.vex === 'vex' ? o.vvvv : 0;
+  return [0xc4, ((~rex & 7) << 5) | map, ((rex & 8) << 4) | ((~vvvv & 15) << 3) | prefix];
+}
+
 /** The instruction's bytes. A RIP-relative displacement is taken as it stands (see `encodedLength`). */
 export function encode(e: Encoding, o: Operands): Uint8Array {
   const out = [...o.legacy];
   if (typeof o.rm !== 'number' && o.rm.addr32) out.push(0x67);
   if (o.sizePrefixes && o.size === 'w') out.push(0x66);
-  if (e.prefix) out.push(e.prefix);
   const rex = rexByte(e, o);
-  if (rex !== 0 || o.rex) out.push(0x40 | rex);
-  const opcode = [...e.opcode];
+  if (e.vex !== '') out.push(...vexPrefix(e, o, rex));
+  else {
+    if (e.prefix) out.push(e.prefix);
+    if (rex !== 0 || o.rex) out.push(0x40 | rex);
+  }
+  const opcode = e.opcode.slice(e.vex === '' ? 0 : 2);
   if (e.plusReg) opcode[opcode.length - 1]! |= (o.rm as number) & 7;
   out.push(...opcode);
   if (e.modrm !== 'none') {

@@ -28,7 +28,8 @@ export type Prep =
   | 'mask'
   | 'packedCount'
   | 'stringCompare'
-  | 'csr';
+  | 'csr'
+  | 'bitRange';
 
 export interface Form {
   name: string;

@@ -1,7 +1,7 @@
 /**
  * Records the vector files: builds cases for every form, has native.c run them, writes what came out.
  *
- *   node tools/vectors/run.mjs [integer|sse|x87]...
+ *   node tools/vectors/run.mjs [integer|sse|bmi|crypto|x87]...
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,6 +20,8 @@ import {
   type State,
   writeVectors,
 } from './format.ts';
+import { BMI_FORMS } from './forms-bmi.ts';
+import { CRYPTO_FORMS } from './forms-crypto.ts';
 import { INTEGER_FORMS } from './forms-integer.ts';
 import { SSE_FORMS } from './forms-sse.ts';
 import { Random } from './random.ts';
@@ -44,6 +46,8 @@ const BATCH = 1000;
 const SETS: Readonly<Record<string, { forms: readonly Form[]; seed: number; lane: 'int' | 'float' }>> = {
   integer: { forms: INTEGER_FORMS, seed: 1, lane: 'int' },
   sse: { forms: SSE_FORMS, seed: 2, lane: 'float' },
+  bmi: { forms: BMI_FORMS, seed: 3, lane: 'int' },
+  crypto: { forms: CRYPTO_FORMS, seed: 4, lane: 'int' },
 };
 
 function makeBackground(r: Random): State {

@@ -260,6 +260,11 @@ const PREPARATIONS: Readonly<Record<Prep, Preparation>> = {
     if (kind === 'reg') new DataView(b.state.xmm.buffer).setBigUint64((b.ops.rm as number) * 16, count, true);
     else if (at >= 0) poke(b.state, b.target, 8, count);
   },
+  bitRange: (b) => {
+    if (b.r.chance(15)) return;
+    const [start, length] = [b.r.below(72), b.r.below(72)];
+    b.state.gpr[b.ops.vvvv] = (b.r.u64() & ~0xffffn) | BigInt(start | (length << 8));
+  },
   stringCompare: textOperands,
   csr: (b) => {
     poke(b.state, b.target, 4, BigInt(b.r.u32() & (b.r.chance(90) ? 0xffff : 0x1ffff)));

@@ -1,4 +1,4 @@
-/** Bundles the recorder and runs it: node tools/vectors/run.mjs [integer|sse|x87]... */
+/** Bundles the recorder and runs it: node tools/vectors/run.mjs [integer|sse|bmi|crypto|x87]... */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

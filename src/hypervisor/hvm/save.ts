@@ -5,6 +5,7 @@ import {
   HVM_FILE_VERSION,
   HVM_SAVE_CODE,
   hvm_hw_cpu,
+  hvm_hw_cpu_xsave,
   hvm_hw_lapic,
   hvm_hw_lapic_regs,
   hvm_hw_mtrr,
@@ -20,6 +21,7 @@ import { domainRecord, vcpuRecord } from '../records.ts';
 import { publishTime, TSC_KHZ, tscToSystem } from '../time.ts';
 import { noteDeadline } from '../timers.ts';
 import { loadCpu, saveCpu } from './context.ts';
+import { saveFxsave } from './fxsave.ts';
 import { syncTsc } from './initialise.ts';
 import { MTRR_CAP } from './mtrr.ts';
 import { APIC, type LapicEnv, lapicDivisorOf, lapicRearm } from './vlapic.ts';
@@ -81,6 +83,30 @@ const cpu: SaveRecord = {
     vcpuRecord.online.set(mem, v, 1);
     vcpuRecord.cpuDirty.set(mem, v, 1);
     vcpuReconsider(hv, v);
+    return 0;
+  },
+};
+
+/** XCR0, and the registers once more as XSAVE would write them. */
+const XCR0_MAX = 3n;
+const cpuXsave: SaveRecord = {
+  code: HVM_SAVE_CODE.CPU_XSAVE,
+  name: 'CPU_XSAVE',
+  size: hvm_hw_cpu_xsave.$.size,
+  perVcpu: true,
+  save({ mem }, v, out, at) {
+    const x = hvm_hw_cpu_xsave;
+    const state = vcpuRecord.cpu.get(mem, v);
+    x.xfeature_mask.set(out, at, XCR0_MAX);
+    x.xcr0.set(out, at, cpuState.xcr0.get(mem, state));
+    x.xcr0_accum.set(out, at, cpuState.xcr0.get(mem, state));
+    saveFxsave(mem, state, out, x.fpu_sse.addr(at));
+    x.xstate_bv.set(out, at, XCR0_MAX);
+  },
+  load({ mem }, v, src, at) {
+    const xcr0 = hvm_hw_cpu_xsave.xcr0.get(src, at);
+    if (xcr0 & ~XCR0_MAX || !(xcr0 & 1n)) return -XEN_EINVAL;
+    cpuState.xcr0.set(mem, vcpuRecord.cpu.get(mem, v), xcr0);
     return 0;
   },
 };
@@ -175,7 +201,7 @@ const tscAdjust: SaveRecord = {
 };
 
 /** In the order in which they are written. */
-export const HVM_RECORDS: readonly SaveRecord[] = [header, cpu, lapic, lapicRegs, mtrr, tscAdjust];
+export const HVM_RECORDS: readonly SaveRecord[] = [header, cpu, lapic, lapicRegs, mtrr, cpuXsave, tscAdjust];
 
 /** Records of devices that these domains do not have are passed over. */
 export function loadRecord(

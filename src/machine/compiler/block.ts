@@ -6,6 +6,7 @@ import type { Code } from '../../wasm/code.ts';
 import { I32, I64, Module, type ValType } from '../../wasm/module.ts';
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { type OpName, OP as X } from '../../x86/ops.ts';
+import { SIZED_BY_OPERAND } from '../../x86/sem/bmi.ts';
 import { INTEGER } from '../../x86/sem/integer.ts';
 import type { Size } from '../../x86/sem/sem.ts';
 import { LOCAL_TYPES } from '../emit/access.ts';
@@ -20,7 +21,7 @@ export interface BlockInsn {
 const FAMILY = new Map<number, string>(
   (
     'mov movzx movsx lea add or adc sbb and sub xor cmp test inc dec neg not shl shr sar rol ror setcc cmovcc bswap bsf ' +
-    'bsr popcnt cbw cwd jcc'
+    'bsr popcnt cbw cwd jcc andn bextr blsi blsmsk blsr bzhi mulx rorx sarx shlx shrx adcx adox'
   )
     .split(' ')
     .map((name) => [X[name as OpName], name]),
@@ -76,7 +77,8 @@ function emit(e: BlockEmitter, i: Insn): void {
   if (i.op === X.jmp) return e.jumpRel();
   const name = FAMILY.get(i.op) as string;
   const semantics = INTEGER[name]!;
-  const z = (i.op === X.setcc ? 1 : i.opSize) as Size;
+  const own = SIZED_BY_OPERAND.has(i.op) ? i.operands[0].size : i.opSize;
+  const z = (i.op === X.setcc ? 1 : own) as Size;
   const widening = i.op === X.movzx || i.op === X.movsx;
   const variant = widening ? i.operands[1].size : i.cc;
   const mem = i.operands.findIndex((o) => o.kind === OPK.mem);

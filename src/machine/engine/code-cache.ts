@@ -4,6 +4,7 @@
  */
 import { DECODE_OK, DECODE_TRUNCATED, decode } from '../../x86/decoder.ts';
 import { type CodeSize, Insn } from '../../x86/insn.ts';
+import { VEX_OPS } from '../../x86/sem/bmi.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
 import { FLOW, Lowering } from '../interp/lower.ts';
 import { REC } from '../interp/record.ts';
@@ -25,15 +26,18 @@ export interface Mode {
   stackMask: number;
   /** SSE instructions can run (CR0.EM, TS clear and CR4.OSFXSR set). */
   sse: boolean;
+  /** Neither real nor virtual-8086 mode: VEX prefixes can be. */
+  vex: boolean;
   /** Segments whose limits have to be checked, see limits.ts. */
   limited: number;
 }
-const MODE_KEYS = 1024;
+const MODE_KEYS = 2048;
 export const modeKey = (m: Mode): number =>
   (m.codeSize === 64 ? 2 : m.codeSize === 32 ? 1 : 0) |
   (m.stackMask === 0xffff ? 4 : 0) |
   (m.sse ? 8 : 0) |
-  (m.limited << 4);
+  (m.limited << 4) |
+  (m.vex ? 0 : 1024);
 
 export class CodeCache {
   private readonly machine: Machine;
@@ -141,7 +145,7 @@ export class CodeCache {
   }
 
   private lowerOne(i: Insn, mode: Mode): number {
-    if (!mode.sse && usesXmm(i)) {
+    if ((!mode.sse && usesXmm(i)) || (!mode.vex && VEX_OPS.has(i.op))) {
       this.lowering.helper(i);
       return FLOW.end;
     }

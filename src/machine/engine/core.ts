@@ -280,17 +280,17 @@ export class Core {
     if (Math.floor(last / 4096) !== Math.floor(linear / 4096))
       this.at(last - ((last >>> 0) & 4095), true, user);
   }
-  /** Writes `size` bytes from `buf`; all pages are checked first. */
-  store(linear: number, size: number, user = this.cpl === 3): void {
+  /** Writes `size` bytes from `buf`, from `start` in it; all pages are checked first. */
+  store(linear: number, size: number, user = this.cpl === 3, start = 0): void {
     this.probeWrite(linear, size, user);
     this.watch?.data(linear, size, true);
     for (let done = 0; done < size; ) {
       const to = this.wrap(linear + done);
       const n = Math.min(size - done, 4096 - ((to >>> 0) & 4095));
       const a = this.at(to, true, user);
-      if (a === MMIO) this.storeMmio(done, n);
+      if (a === MMIO) this.storeMmio(start + done, n);
       else {
-        for (let k = 0; k < n; k++) this.m.setU8(a + k, this.buf.getUint8(done + k));
+        for (let k = 0; k < n; k++) this.m.setU8(a + k, this.buf.getUint8(start + done + k));
         if (this.mmu.holdsCode(Math.floor(a / 4096), a & 4095, n)) this.codeWritten(Math.floor(a / 4096));
       }
       done += n;

@@ -121,7 +121,6 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   stateChanged(cpu: number): void {
     this.core.cpu = cpu;
     this.cpus.add(cpu);
-    if (this.core.get32(cpuState.asidNext) === 0) this.core.set32(cpuState.asidNext, 1);
     modeChanged(this.core);
     this.flush();
   }
@@ -185,6 +184,12 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   }
   invalidate(linear: number): void {
     this.tlb.invalidate(linear);
+  }
+  switchSpace(pcid: number, keep: boolean): void {
+    this.tlb.switchSpace(pcid, keep);
+  }
+  dropSpace(pcid: number): void {
+    this.tlb.dropSpace(pcid);
   }
 
   // --- run ---------------------------------------------------------------------------------------------------------

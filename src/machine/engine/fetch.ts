@@ -7,11 +7,11 @@ import { type Mode, modeKey } from './code-cache.ts';
 import { type Core, EXC } from './core.ts';
 import { limitedSegments } from './limits.ts';
 
-/** Above a mode key in execMode: the generation. */
+/** Above a mode key in execMode: when the last flush was. */
 const MODE_SHIFT = 0x1_0000;
 
 export class Fetcher {
-  readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true, limited: 0 };
+  readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true, vex: true, limited: 0 };
   readonly insn = new Insn();
   /** After MMIO: where code was to be fetched from. */
   error = '';
@@ -27,12 +27,12 @@ export class Fetcher {
 
   /**
    * The code TLB's tags tell privilege and generation, not the mode: where this privilege's mode is another one than when
-   * its entries were made, they go.
+   * its entries were made, they go. Unless all have gone since by a flush.
    */
   keepMode(): void {
     const c = this.c;
     const at = cpuState.execMode.addr(c.cpu, c.cpl === 3 ? 1 : 0);
-    const is = c.get32(cpuState.asidNext) * MODE_SHIFT + modeKey(this.currentMode());
+    const is = c.get32(cpuState.flushedAt) * MODE_SHIFT + modeKey(this.currentMode());
     const was = c.m.u32(at);
     if (was === is) return;
     c.m.setU32(at, is);
@@ -45,6 +45,7 @@ export class Fetcher {
     this.mode.stackMask = c.stackMask;
     this.mode.limited = limitedSegments(c);
     this.mode.sse = (c.get32(cpuState.cr0) & 12) === 0 && (c.get32(cpuState.cr4) & 0x200) !== 0;
+    this.mode.vex = c.protectedMode && !c.vm86;
     return this.mode;
   }
 

@@ -8,6 +8,7 @@ import { CR0_EM, CR0_MP, CR0_TS } from '../mmu.ts';
 import { type Core, EXC } from './core.ts';
 
 export const MXCSR_MASK = 0xffff;
+export const MXCSR_RESET = 0x1f80;
 const CR4_OSFXSR = 0x200;
 
 /** What WAIT and x87 instructions check first. */
@@ -48,7 +49,7 @@ export function mxcsr(c: Core, i: Insn, store: boolean): void {
 }
 
 /** Puts the 512-byte FXSAVE image in `buf`. @spec SDM 1 10.5.1 */
-function fxImage(c: Core, wide: boolean): void {
+export function fxImage(c: Core, wide: boolean): void {
   const { m, cpu, buf } = c;
   for (let k = 0; k < 512; k += 4) buf.setUint32(k, 0, true);
   buf.setUint16(0, m.u16(cpu + cpuState.fcw.offset), true);
@@ -82,21 +83,33 @@ export function fxrstor(c: Core, i: Insn): void {
   const at = c.ea(i);
   if ((at >>> 0) & 15) c.gp();
   c.load(at, 512);
+  if (c.buf.getUint32(24, true) & ~MXCSR_MASK) c.gp();
+  loadX87(c, i.opSize === 8);
+  loadSse(c);
+  c.set32(cpuState.mxcsr, c.buf.getUint32(24, true));
+}
+
+/** Takes the x87's part of the image in `buf`. */
+export function loadX87(c: Core, wide: boolean): void {
   const { m, cpu, buf } = c;
-  if (buf.getUint32(24, true) & ~MXCSR_MASK) c.gp();
+  const pointer = (at: number): bigint =>
+    wide ? buf.getBigUint64(at, true) : BigInt(buf.getUint32(at, true));
   m.setU16(cpu + cpuState.fcw.offset, buf.getUint16(0, true) | 0x40);
   m.setU16(cpu + cpuState.fsw.offset, buf.getUint16(2, true));
   m.setU8(cpu + cpuState.ftw.offset, buf.getUint8(4));
   m.setU16(cpu + cpuState.fop.offset, buf.getUint16(6, true) & 0x7ff);
-  c.set(cpuState.fip, buf.getBigUint64(8, true));
-  c.set(cpuState.fdp, buf.getBigUint64(16, true));
-  c.set32(cpuState.mxcsr, buf.getUint32(24, true));
+  c.set(cpuState.fip, pointer(8));
+  c.set(cpuState.fdp, pointer(16));
   const top = (m.u16(cpu + cpuState.fsw.offset) >>> 11) & 7;
   for (let r = 0; r < 8; r++) {
     const to = cpuState.fpr.addr(cpu) + 16 * ((top + r) & 7);
     for (let k = 0; k < 10; k++) m.setU8(to + k, buf.getUint8(32 + 16 * r + k));
   }
-  const xmms = c.code64 ? 16 : 8;
-  for (let k = 0; k < xmms * 16; k += 4) m.setU32(cpuState.xmm.addr(cpu) + k, buf.getUint32(160 + k, true));
   summarise(c);
+}
+
+/** Takes the XMM registers of the image in `buf`. */
+export function loadSse(c: Core): void {
+  const size = c.code64 ? 256 : 128;
+  for (let k = 0; k < size; k += 4) c.m.setU32(cpuState.xmm.addr(c.cpu) + k, c.buf.getUint32(160 + k, true));
 }

@@ -3,6 +3,7 @@
 import { AC } from '../../x86/flags.ts';
 import type { Insn } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
+import { VEX_OPS } from '../../x86/sem/bmi.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { EXIT, type Exit } from '../platform.ts';
@@ -19,6 +20,7 @@ import {
   pushOperand,
   xlat,
 } from './arith.ts';
+import { depositBits, extractBits } from './bits.ts';
 import { type Core, EXC } from './core.ts';
 import { deliver, iret } from './exceptions.ts';
 import { farJump, farReturn, syscall, sysenter, sysexit, sysret } from './far.ts';
@@ -28,6 +30,7 @@ import { stringOp } from './strings.ts';
 import * as sys from './system.ts';
 import { emms, runMmx } from './x87/mmx.ts';
 import { registerX87 } from './x87/register.ts';
+import { xgetbv, xrstor, xsave, xsetbv } from './xsave.ts';
 
 /** What a helper asks of the run loop. */
 export const NEXT = {
@@ -141,14 +144,7 @@ for (const n of [
   'wrpkru',
   'rdpru',
   'clzero',
-  'invpcid',
-  'xgetbv',
-  'xsetbv',
-  'xsave',
-  'xsaveopt',
-  'xsavec',
   'xsaves',
-  'xrstor',
   'xrstors',
 ] as const)
   table[X[n]] ??= (c) => c.ud();
@@ -164,6 +160,10 @@ plain(['pusha'], pushAll);
 plain(['popa'], popAll);
 plain(['enter'], enter);
 plain(['crc32'], crc32);
+plain(['pdep'], depositBits);
+plain(['pext'], extractBits);
+/** The others come here only where there are no VEX prefixes. */
+for (const op of VEX_OPS) table[op] ??= (c) => c.ud();
 /** Comes here only misaligned. */
 plain(['cmpxchg16b'], (c) => c.gp());
 plain(['xlat'], xlat);
@@ -265,10 +265,7 @@ for (const [n, s] of [
 plain(['mov_cr'], (c, i, h) => sys.movCr(c, h, i));
 plain(['mov_dr'], sys.movDr);
 plain(['lmsw'], (c, i, h) => sys.lmsw(c, h, i));
-plain(['smsw'], (c, i) => {
-  const d = i.operands[0];
-  c.setOperand(i, d, d.kind === 2 ? 2 : i.opSize, c.get(cpuState.cr0));
-});
+plain(['smsw'], sys.smsw);
 plain(['clts'], (c, _i, h) => {
   c.requireCpl0();
   c.set32(cpuState.cr0, c.get32(cpuState.cr0) & ~8);
@@ -280,6 +277,7 @@ plain(['invlpg'], (c, i, h) => {
   const at = c.offsetOf(i) + base;
   h.invalidate(c.code64 ? Number(BigInt.asIntN(64, at)) : Number(BigInt.asUintN(32, at)));
 });
+plain(['invpcid'], (c, i, h) => sys.invpcid(c, h, i));
 plain(['invd', 'wbinvd'], (c) => c.requireCpl0());
 plain(['swapgs'], (c) => {
   if (!c.code64) c.ud();
@@ -309,5 +307,9 @@ registerX87(plain);
 plain(['emms'], emms);
 plain(['fxsave'], fxsave);
 plain(['fxrstor'], fxrstor);
+plain(['xgetbv'], xgetbv);
+plain(['xsetbv'], xsetbv);
+for (const n of ['xsave', 'xsaveopt', 'xsavec'] as const) plain([n], (c, i) => xsave(c, i, n));
+plain(['xrstor'], xrstor);
 plain(['ldmxcsr'], (c, i) => mxcsr(c, i, false));
 plain(['stmxcsr'], (c, i) => mxcsr(c, i, true));

@@ -1,18 +1,16 @@
 /** A vCPU's registers at power-on, INIT and start-up. @spec SDM 3A 9.1 */
 import { cpuState, SEG } from '../cpu-state.ts';
 import type { Core } from './core.ts';
-import { finit } from './fpu.ts';
+import { finit, MXCSR_RESET } from './fpu.ts';
 import { modeChanged } from './segments.ts';
 
 const CR0_RESET = 0x6000_0010n;
 const PAT_RESET = 0x0007_0406_0007_0406n;
-const MXCSR_RESET = 0x1f80;
 /** EDX: family and model, as far as anyone looks. */
 const SIGNATURE = 0x600;
 
 /** Power-on: real mode at f000:fff0, in a record that is all zeroes. */
 export function powerOn(c: Core): void {
-  c.set32(cpuState.asidNext, 1);
   c.set(cpuState.cr0, CR0_RESET);
   c.flags = 2;
   c.set(cpuState.pat, PAT_RESET);

@@ -107,7 +107,7 @@ export function modeChanged(c: Core): void {
 
 /** TLB tags are of the present generation and privilege. */
 export function setContext(c: Core): void {
-  const gen = c.get32(cpuState.asidNext) || 1;
+  const gen = c.get32(cpuState.generation) || 1;
   c.m.setU32(c.cpu + cpuState.tlbCtx.offset, ((gen * 2 + (c.cpl === 3 ? 1 : 0)) << 4) | 0);
 }
 

@@ -24,6 +24,28 @@ export class Operands {
     else for (let b = 0; b < 16; b += 4) c.buf.setUint32(b, c.m.u32(this.xmm(o) + b), true);
     return Array.from({ length: bytes / size }, (_, n) => c.take(size, n * size));
   }
+  /** Operand k's four signed 32-bit lanes. */
+  words(k: number): [number, number, number, number] {
+    const { c, i } = this;
+    const o = i.operands[k] as Operand;
+    if (o.kind !== OPK.mem) return this.wordsAt(this.xmm(o));
+    c.load(c.ea(i), 16);
+    return [0, 4, 8, 12].map((at) => c.buf.getInt32(at, true)) as [number, number, number, number];
+  }
+  xmm0(): [number, number, number, number] {
+    return this.wordsAt(cpuState.xmm.addr(this.c.cpu));
+  }
+  private wordsAt(at: number): [number, number, number, number] {
+    const { m } = this.c;
+    return [m.u32(at) | 0, m.u32(at + 4) | 0, m.u32(at + 8) | 0, m.u32(at + 12) | 0];
+  }
+  /** Writes operand 0 (an XMM register), modulo 2^32 each. */
+  setWords(words: readonly number[]): void {
+    const at = this.xmm(this.i.operands[0]);
+    words.forEach((w, n) => {
+      this.c.m.setU32(at + 4 * n, w >>> 0);
+    });
+  }
   /** The first lane of operand k. */
   lane(k: number, size: number): bigint {
     return this.lanes(k, size)[0]!;

@@ -6,13 +6,14 @@ import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { cpuState } from '../cpu-state.ts';
 import type { Core } from './core.ts';
+import { registerSseCrypto } from './sse-crypto.ts';
 import { registerSseFloat } from './sse-float.ts';
 import { Operands } from './sse-operands.ts';
 import { registerSseText } from './sse-text.ts';
 
 export type SseHelper = (o: Operands) => void;
 
-/** 16-byte operands that may lie anywhere. @spec SDM 1 11.2.1 */
+/** 16-byte operands that may lie anywhere. The SHA extensions' do on AMD's CPUs, against the SDM. @spec SDM 1 11.2.1 */
 const UNALIGNED = new Set([
   X.movups,
   X.movupd,
@@ -22,6 +23,13 @@ const UNALIGNED = new Set([
   X.pcmpestrm,
   X.pcmpistri,
   X.pcmpistrm,
+  X.sha1rnds4,
+  X.sha1nexte,
+  X.sha1msg1,
+  X.sha1msg2,
+  X.sha256rnds2,
+  X.sha256msg1,
+  X.sha256msg2,
 ]);
 
 const table = new Map<number, SseHelper>();
@@ -54,3 +62,4 @@ table.set(X.maskmovdqu, maskmovdqu);
 const register = (op: number, run: SseHelper): void => void table.set(op, run);
 registerSseFloat(register);
 registerSseText(register);
+registerSseCrypto(register);

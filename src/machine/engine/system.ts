@@ -3,7 +3,7 @@
 import { AC, IF, IOPL, RF, VM } from '../../x86/flags.ts';
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import { CR0_EM, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_PAE, EFER_LMA } from '../mmu.ts';
+import { CR0_EM, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_PAE, CR4_PCIDE, EFER_LMA } from '../mmu.ts';
 import { ATTR_L, ATTR_P, type Core, EXC } from './core.ts';
 import { noteDebug } from './debug.ts';
 import { ioplAllows } from './far.ts';
@@ -23,12 +23,19 @@ const CR0_WRITABLE = 0xe005_003f;
 const CR0_ET = 0x10;
 const CR0_NW = 0x2000_0000;
 const CR0_CD = 0x4000_0000;
+const CR4_UMIP = 0x800;
 const DR6_BD = 0x2000;
+const CR3_NOFLUSH = 1n << 63n;
+const PCID_MASK = 0xfffn;
+const INVPCID = { address: 0n, space: 1n, all: 2n, allButGlobal: 3n } as const;
 
 export interface SystemHooks {
   /** The page tables or what they mean changed: forget translations. */
   flush(): void;
   invalidate(linear: number): void;
+  /** CR3 with PCIDs: another address space, of which what is known is kept or forgotten. */
+  switchSpace(pcid: number, keep: boolean): void;
+  dropSpace(pcid: number): void;
   /** CR4 bits the CPU offers. */
   cr4Allowed: number;
 }
@@ -54,19 +61,47 @@ function readCr(c: Core, r: number): bigint {
 export function writeCr(c: Core, hooks: SystemHooks, r: number, v: bigint): void {
   if (r === 0) return writeCr0(c, hooks, v);
   if (r === 2) return c.set(cpuState.cr2, v);
-  if (r === 3) {
-    if (v >> 52n) c.gp();
-    c.set(cpuState.cr3, v);
-    return hooks.flush();
-  }
-  if (r === 4) {
-    if (v & ~BigInt(hooks.cr4Allowed)) c.gp();
-    if (c.longMode && (Number(v) & CR4_PAE) === 0) c.gp();
-    c.set(cpuState.cr4, v);
-    return hooks.flush();
-  }
+  if (r === 3) return writeCr3(c, hooks, v);
+  if (r === 4) return writeCr4(c, hooks, v);
   if (v > 15n) c.gp();
   c.platform.writeCr8(c.cpu, Number(v));
+}
+
+function writeCr3(c: Core, hooks: SystemHooks, v: bigint): void {
+  const pcids = (c.get32(cpuState.cr4) & CR4_PCIDE) !== 0;
+  const next = pcids ? v & ~CR3_NOFLUSH : v;
+  if (next >> 52n) c.gp();
+  c.set(cpuState.cr3, next);
+  if (pcids) hooks.switchSpace(Number(next & PCID_MASK), next !== v);
+  else hooks.flush();
+}
+
+function writeCr4(c: Core, hooks: SystemHooks, v: bigint): void {
+  if (v & ~BigInt(hooks.cr4Allowed)) c.gp();
+  const n = Number(v);
+  if (c.longMode && (n & CR4_PAE) === 0) c.gp();
+  if (n & CR4_PCIDE && !(c.get32(cpuState.cr4) & CR4_PCIDE))
+    if (!c.longMode || c.get(cpuState.cr3) & PCID_MASK) c.gp();
+  c.set(cpuState.cr4, v);
+  hooks.flush();
+}
+
+/** @spec SDM 2B INVPCID */
+export function invpcid(c: Core, hooks: SystemHooks, i: Insn): void {
+  c.requireCpl0();
+  const type = BigInt.asUintN(c.code64 ? 64 : 32, c.gpr(i.operands[0].reg));
+  c.load(c.ea(i), 16);
+  const pcid = c.take(8);
+  const linear = c.take(8, 8);
+  if (type > INVPCID.allButGlobal || pcid & ~PCID_MASK) c.gp();
+  if (type >= INVPCID.all) return hooks.flush();
+  if (pcid !== 0n && (c.get32(cpuState.cr4) & CR4_PCIDE) === 0) c.gp();
+  if (type === INVPCID.address) {
+    if (!canonical(linear)) c.gp();
+    return hooks.invalidate(Number(BigInt.asIntN(64, linear)));
+  }
+  if (c.get32(cpuState.cr4) & CR4_PCIDE) hooks.dropSpace(Number(pcid));
+  else hooks.flush();
 }
 
 function writeCr0(c: Core, hooks: SystemHooks, v: bigint): void {
@@ -82,7 +117,7 @@ function writeCr0(c: Core, hooks: SystemHooks, v: bigint): void {
     c.set32(cpuState.efer, efer | EFER_LMA);
   }
   if (!(next & CR0_PG) && old & CR0_PG) {
-    if (c.code64) c.gp();
+    if (c.code64 || c.get32(cpuState.cr4) & CR4_PCIDE) c.gp();
     c.set32(cpuState.efer, efer & ~EFER_LMA);
   }
   c.set(cpuState.cr0, BigInt(next));
@@ -97,6 +132,12 @@ export function lmsw(c: Core, hooks: SystemHooks, i: Insn): void {
   const v = Number(c.operand(i, i.operands[0], 2)) & 15;
   const old = c.get32(cpuState.cr0);
   writeCr0(c, hooks, BigInt(((old & ~14) | v | (old & 1)) >>> 0));
+}
+
+export function smsw(c: Core, i: Insn): void {
+  checkUmip(c);
+  const d = i.operands[0];
+  c.setOperand(i, d, d.kind === OPK.mem ? 2 : i.opSize, c.get(cpuState.cr0));
 }
 
 export function movDr(c: Core, i: Insn): void {
@@ -136,7 +177,13 @@ export function loadTable(c: Core, i: Insn, idt: boolean): void {
   c.set(idt ? cpuState.idtBase : cpuState.gdtBase, base);
 }
 
+/** SGDT, SIDT, SLDT, STR and SMSW tell user code nothing under UMIP. */
+function checkUmip(c: Core): void {
+  if (c.get32(cpuState.cr4) & CR4_UMIP) c.requireCpl0();
+}
+
 export function storeTable(c: Core, i: Insn, idt: boolean): void {
+  checkUmip(c);
   const size = c.code64 ? 8 : 4;
   c.put(2, BigInt(c.get32(idt ? cpuState.idtLimit : cpuState.gdtLimit)));
   c.put(size, c.get(idt ? cpuState.idtBase : cpuState.gdtBase), 2);
@@ -167,6 +214,7 @@ export function loadSystemSegment(c: Core, i: Insn, s: number): void {
 
 export function storeSystemSegment(c: Core, i: Insn, s: number): void {
   if (!c.protectedMode || c.vm86) c.ud();
+  checkUmip(c);
   const d = i.operands[0];
   c.setOperand(i, d, d.kind === OPK.mem ? 2 : i.opSize, BigInt(c.segSel(s)));
 }

@@ -2,22 +2,27 @@
  * The translation buffers of the vCPU that is running: what the interpreter looks in, filled and emptied from here.
  *
  * A tag holds the page, a generation and the privilege (see record.ts). A flush takes a new generation, and sweeps only
- * when there is none left.
+ * when there is none left. With PCIDs each address space has a generation of its own, which it comes back to. Global
+ * pages are entered for each anew; INVLPG reaches them all since a page has one slot, whoever's entry is in it.
  */
 import { cpuState } from '../cpu-state.ts';
 import { EXEC_ENTRIES, TLB_ENTRIES, TLB_EXEC, TLB_READ, TLB_WRITE } from '../interp/record.ts';
 import { frameInfo } from '../machine.ts';
+import { CR4_PCIDE } from '../mmu.ts';
 import { FRAME_WRITTEN } from './code-cache.ts';
 import { type Core, HIGH } from './core.ts';
 import { setContext } from './segments.ts';
 
 const MAX_GENERATION = 127;
+const PCID_MASK = 0xfff;
 const REGION = 0x20_0000;
 
 export class Tlb {
   private readonly c: Core;
   /** Regions (hashed) of which a piece of a large page may be cached: INVLPG there must reach all of it. */
   private readonly largeRegions = new Uint8Array(4096);
+  /** Generations of PCIDs, for each vCPU. */
+  private readonly spaces = new Map<number, Map<number, number>>();
 
   constructor(c: Core) {
     this.c = c;
@@ -25,16 +30,55 @@ export class Tlb {
 
   flush(): void {
     const { c } = this;
-    let gen = c.get32(cpuState.asidNext) + 1;
+    this.spaces.delete(c.cpu);
+    const gen = this.nextGeneration();
+    c.set32(cpuState.flushedAt, gen);
+    c.set32(cpuState.largeSeen, 0);
+    this.setGeneration(gen);
+    if (c.get32(cpuState.cr4) & CR4_PCIDE) this.spacesOf(c.cpu).set(c.get32(cpuState.cr3) & PCID_MASK, gen);
+  }
+
+  /** Goes on in another address space, with what is known of it or empty. */
+  switchSpace(pcid: number, keep: boolean): void {
+    const { cpu } = this.c;
+    let gen = keep ? this.spaces.get(cpu)?.get(pcid) : undefined;
+    if (gen === undefined) {
+      gen = this.nextGeneration();
+      this.spacesOf(cpu).set(pcid, gen);
+    }
+    this.setGeneration(gen);
+  }
+
+  /** Empties one address space, perhaps the present one. */
+  dropSpace(pcid: number): void {
+    const { c } = this;
+    if ((c.get32(cpuState.cr3) & PCID_MASK) === pcid) this.switchSpace(pcid, false);
+    else this.spaces.get(c.cpu)?.delete(pcid);
+  }
+
+  private spacesOf(cpu: number): Map<number, number> {
+    let known = this.spaces.get(cpu);
+    if (known === undefined) this.spaces.set(cpu, (known = new Map()));
+    return known;
+  }
+
+  private setGeneration(gen: number): void {
+    this.c.set32(cpuState.generation, gen);
+    setContext(this.c);
+  }
+
+  private nextGeneration(): number {
+    const { c } = this;
+    let gen = c.get32(cpuState.generationLast) + 1;
     if (gen > MAX_GENERATION) {
       c.m.fill(c.cpu + TLB_READ, TLB_ENTRIES * 16);
       c.m.fill(c.cpu + TLB_WRITE, TLB_ENTRIES * 16);
       this.clearCode(c.cpu);
+      this.spaces.delete(c.cpu);
       gen = 1;
     }
-    c.set32(cpuState.asidNext, gen);
-    c.set32(cpuState.largeSeen, 0);
-    setContext(c);
+    c.set32(cpuState.generationLast, gen);
+    return gen;
   }
 
   clearCode(cpu: number): void {

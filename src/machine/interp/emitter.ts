@@ -11,7 +11,7 @@ import { REC } from './record.ts';
 export { LOCAL, LOCAL_TYPES } from '../emit/access.ts';
 
 /** Where an operand is: register named by the record, its immediate, or the memory operand. */
-export type Place = 'r1' | 'r2' | 'imm' | 'mem' | 'cl' | 'none';
+export type Place = 'r1' | 'r2' | 'r3' | 'imm' | 'mem' | 'cl' | 'none';
 
 const V = {} as V64;
 const X = {} as Vec;
@@ -33,7 +33,7 @@ export class InterpEmitter extends AccessEmitter {
     this.code.mem(opcode, align, offset);
   }
   /** cpu + the register offset in the record. */
-  private regAddr(which: 'r1' | 'r2'): void {
+  private regAddr(which: 'r1' | 'r2' | 'r3'): void {
     this.code.get(LOCAL.cpu);
     this.field(OP.i32_load16_u, REC[which], 1);
     this.code.op(OP.i32_add);
@@ -63,7 +63,7 @@ export class InterpEmitter extends AccessEmitter {
     if (place === 'imm') return this.imm();
     if (place === 'cl') return this.reg(1, z);
     if (place === 'mem') this.code.get(LOCAL.ha);
-    else this.regAddr(place as 'r1' | 'r2');
+    else this.regAddr(place as 'r1' | 'r2' | 'r3');
     this.code.mem(LOAD_S[z], 0, 0);
     return V;
   }

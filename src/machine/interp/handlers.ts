@@ -20,6 +20,7 @@ export const FORM = {
   rc: 8,
   rri: 9,
   rrc: 10,
+  rrr: 11,
 } as const;
 export type Form = keyof typeof FORM;
 const PLACES: Record<Form, readonly Place[]> = {
@@ -34,6 +35,7 @@ const PLACES: Record<Form, readonly Place[]> = {
   rc: ['r1', 'cl'],
   rri: ['r1', 'r2', 'imm'],
   rrc: ['r1', 'r2', 'cl'],
+  rrr: ['r1', 'r2', 'r3'],
 };
 
 export interface Handler {
@@ -120,6 +122,9 @@ define('imul2', WIDE, 'rr');
 define('imul3', WIDE, 'rri');
 define('bt bts btr btc', WIDE, 'rr ri');
 define('bsf bsr tzcnt lzcnt popcnt', WIDE, 'rr');
+define('andn bextr bzhi mulx shlx shrx sarx', [4, 8], 'rrr');
+define('blsi blsmsk blsr adcx adox', [4, 8], 'rr');
+define('rorx', [4, 8], 'rri');
 define('xchg', ALL, 'rr');
 define('xadd cmpxchg', ALL, 'rr mr');
 define('cmpxchgPair', [4, 8], 'm');

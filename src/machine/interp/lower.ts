@@ -4,6 +4,7 @@
  */
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
+import { SIZED_BY_OPERAND } from '../../x86/sem/bmi.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
 import { BIT_OPS, formOf, HAS, I, LOCKED, NO_FORM, READ_ONLY, splitForm } from './handler-index.ts';
 import { FORM, type Form } from './handlers.ts';
@@ -158,6 +159,7 @@ export class Lowering extends FlowLowering {
     if (usesXmm(i)) return this.vector(i);
     if (i.lock || (op === X.xchg && d.kind === OPK.mem)) return this.locked(i);
     if (BIT_OPS.has(op)) return this.bit(i, op);
+    if (SIZED_BY_OPERAND.has(op)) return this.sizedByOperand(i);
     switch (op) {
       case X.imul:
         return this.imul(i);
@@ -178,6 +180,13 @@ export class Lowering extends FlowLowering {
         if (!HAS[op] || i.addrSize === 0) return this.unknown(i);
         return this.simple(i, op, i.opSize, 0);
     }
+  }
+  private sizedByOperand(i: Insn): number {
+    const z = i.operands[0].size;
+    const handler = this.find(i.op, z, FORM.rrr);
+    if (handler < 0) return this.simple(i, i.op, z, 0);
+    this.three(i, handler);
+    return FLOW.next;
   }
   private imul(i: Insn): number {
     if (i.count === 1) return this.simple(i, I.imul1, i.opSize, 0);

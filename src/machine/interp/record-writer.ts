@@ -148,6 +148,15 @@ export class RecordWriter {
     this.memory(a, i, far);
     return TMP[0];
   }
+  /** One record for an operation of two sources, one of which may be in memory. */
+  protected three(i: Insn, handler: number): void {
+    const [d, first, second] = i.operands;
+    const tmp = first.kind === OPK.mem || second.kind === OPK.mem ? this.fetch(i, d.size) : 0;
+    const a = this.record(handler);
+    this.mem.setU16(a + REC.r1, this.reg(d));
+    this.mem.setU16(a + REC.r2, first.kind === OPK.mem ? tmp : this.reg(first));
+    this.mem.setU16(a + REC.r3, second.kind === OPK.mem ? tmp : this.reg(second));
+  }
   protected store(i: Insn, z: number, far: boolean): void {
     const a = this.record(this.find(X.mov, z, FORM.mr));
     this.mem.setU16(a + REC.r1, TMP[0]);

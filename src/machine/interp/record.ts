@@ -16,6 +16,8 @@ export const REC = {
   r2: 10,
   /** u16: likewise, of the address's base and index; `zero` where there is none, `ripBase` for RIP-relative. */
   base: 12,
+  /** u16: a third register, where there is no memory operand. */
+  r3: 12,
   index: 14,
   /** s32 */
   disp: 16,

@@ -14,6 +14,7 @@ import {
   unpackStatus,
 } from '../flags.ts';
 import { bitOp, bitScan, lockedBitOp, lzcnt, popcnt, swapBytes, tzcnt } from './bits.ts';
+import { BMI } from './bmi.ts';
 import { type Fn, RAX, RBP, RDX, RSP, type Semantics, sem } from './common.ts';
 import { cmpxchg, cmpxchgPair, lockedBinary, lockedCmpxchg, lockedStep, xadd } from './exchange.ts';
 import { divide, imul, mulAcc } from './multiply.ts';
@@ -52,6 +53,7 @@ const POPF_MASK = 0x247700;
 
 /** Keyed by mnemonic; `lock.` prefixes the atomic memory form. */
 export const INTEGER: Readonly<Record<string, Semantics>> = {
+  ...BMI,
   add: sem(
     'rw',
     binary((e, a, b) => e.add(a, b), flagsAdd, true),

@@ -21,21 +21,21 @@ describe.skipIf(missing)(`Debian's kernel${missing ? ` (${missing})` : ''}`, () 
   ])('runs its init with %i vCPUs and %i MiB, and powers off', async (vcpus, memory) => {
     const name = `up-${vcpus}-${memory}`;
     const file = debian(name, [`vcpus = ${vcpus}`, `memory = ${memory}`, `ramdisk = "${initrd}"`]);
-    const r = await run(['run', file, '--timeout', '100']);
+    const r = await run(['run', file, '--timeout', '240']);
     expect(r.stdout).toContain(`UP ${vcpus} cpus`);
     expect(r.status).toBe(0);
   });
 
   it('runs as two guests of one machine', async () => {
     const files = ['alice', 'bob'].map((n) => debian(n, ['memory = 256', `ramdisk = "${initrd}"`]));
-    const r = await run(['run', ...files, '--timeout', '100']);
+    const r = await run(['run', ...files, '--timeout', '240']);
     expect(r.stdout).toContain('[alice] UP 1 cpus');
     expect(r.stdout).toContain('[bob] UP 1 cpus');
     expect(r.status).toBe(0);
   });
 
   it('gives the user a shell that works, until poweroff', async () => {
-    const guest = start(['run', join(root, 'examples', 'debian-pvh.cfg'), '--timeout', '100']);
+    const guest = start(['run', join(root, 'examples', 'debian-pvh.cfg'), '--timeout', '240']);
     await guest.shows(/~ # /);
     await guest.type(
       'uname -r; nproc; grep -c ^processor /proc/cpuinfo; dmesg | grep -ci xen; echo asked',

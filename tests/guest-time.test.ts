@@ -22,7 +22,7 @@ function cpuSeconds(pid: number | undefined): number {
 
 describe.skipIf(missing)(`time in Debian's kernel${missing ? ` (${missing})` : ''}`, () => {
   it("is the host's, by both its clocks", async () => {
-    const guest = start(['run', debianShell('clock'), '--timeout', '100']);
+    const guest = start(['run', debianShell('clock'), '--timeout', '240']);
     await guest.shows(/~ # /);
     const before = Date.now() / 1000;
     const first = await wall(guest);
@@ -43,7 +43,7 @@ describe.skipIf(missing)(`time in Debian's kernel${missing ? ` (${missing})` : '
   });
 
   it.skipIf(process.platform !== 'linux')('passes in a guest at its prompt almost for free', async () => {
-    const guest = start(['run', debianShell('idle', ['vcpus = 2']), '--timeout', '100']);
+    const guest = start(['run', debianShell('idle', ['vcpus = 2']), '--timeout', '240']);
     await guest.shows(/~ # /);
     await new Promise((resolve) => setTimeout(resolve, 3000));
     const { pid } = guest.child;

@@ -141,7 +141,7 @@ describe.skipIf(missing)(`busybox in a guest${missing ? ` (${missing})` : ''}`, 
       'run',
       debian('programs', ['memory = 256', `ramdisk = "${initrd}"`]),
       '--timeout',
-      '100',
+      '280',
     ]);
     wanted = results(await host);
     got = results((await guest).stdout);

@@ -30,7 +30,7 @@ export interface Manifest {
   readonly files: Readonly<Record<string, CachedFile>>;
 }
 
-export const FORMAT = 1;
+export const FORMAT = 2;
 const MANIFEST = 'manifest.json';
 /** Temporary names; leftovers of a run that was killed are removed after a day. */
 const TEMPORARY = /^\.tmp-/;

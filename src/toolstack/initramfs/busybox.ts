@@ -27,9 +27,9 @@ const DIRECTORIES = [
 ];
 
 /**
- * Process 1. The kernel has opened /dev/console from the archive; devtmpfs brings the real device of it, which
- * `cttyhack` makes the shell's controlling terminal. The signals are those that busybox's poweroff, reboot and halt
- * send to process 1; they are taken while it waits, so the shell runs in the background.
+ * Process 1. The signals are those that busybox's poweroff, reboot and halt send to it; a shell takes them only while it
+ * waits for something in the background. The user's shell cannot be that: what `&` starts has Ctrl-C ignored for good, in
+ * all that it starts itself.
  */
 const init = (title: string): string => `#!/bin/busybox sh
 export PATH=/sbin:/bin:/usr/sbin:/usr/bin HOME=/root TERM=\${TERM:-vt100}
@@ -46,9 +46,21 @@ trap 'reboot -f' TERM
 trap 'halt -f' USR1
 cd /root
 echo "Domzero: ${title} kernel $(uname -r), type 'poweroff' to leave"
+start-stop-daemon -S -b -x ${SHELLS}
 while :; do
-  setsid cttyhack sh -l < /dev/console &
+  sleep 2147483647 &
   wait $!
+done
+`;
+
+/**
+ * The kernel has opened /dev/console from the archive; devtmpfs brings the real device of it, which `cttyhack` makes the
+ * shell's controlling terminal.
+ */
+const SHELLS = '/etc/shells.sh';
+const shells = `#!/bin/sh
+while :; do
+  setsid cttyhack sh -l < /dev/console > /dev/console 2>&1
 done
 `;
 
@@ -67,6 +79,7 @@ export function busyboxRamdisk({ busybox, title }: BusyboxRamdisk): Uint8Array {
     { type: 'char', path: 'dev/null', mode: 0o666, major: 1, minor: 3 },
     file('bin/busybox', 0o755, busybox),
     file('init', 0o755, init(title)),
+    file(SHELLS.slice(1), 0o755, shells),
     file('etc/hostname', 0o644, 'domzero\n'),
     file('etc/os-release', 0o644, `PRETTY_NAME="${title}"\n`),
     file('etc/passwd', 0o644, 'root:x:0:0:root:/root:/bin/sh\n'),

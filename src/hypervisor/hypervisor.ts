@@ -31,6 +31,8 @@ export class Hypervisor {
   /** The engine of this thread; a thread that runs no guest may have none. */
   engine: Engine | undefined;
   doorbell: Doorbell | undefined;
+  /** Domain 0's doorbell rings once the lock is free again: who hears it will want the lock. */
+  ringDue = false;
   /** The vCPU on this CPU gave up the rest of its slice. */
   yielded = false;
   private locked = false;
@@ -100,6 +102,9 @@ export class Hypervisor {
   leave(): void {
     this.locked = false;
     unlock(this.mem, this.machine.rootLock);
+    if (!this.ringDue) return;
+    this.ringDue = false;
+    this.doorbell?.ring();
   }
 
   withLock<T>(run: () => T): T {

@@ -121,7 +121,7 @@ export function vcpuKickEvent(hv: Hypervisor, v: number): void {
   const { mem } = hv;
   if (vcpuRecord.cpu.get(mem, v) === 0) {
     vcpuRecord.blocked.set(mem, v, 0);
-    hv.doorbell?.ring();
+    hv.ringDue = true;
     return;
   }
   if (vcpuRecord.pollPorts.get(mem, v) !== 0) vcpuUnblock(hv, v);

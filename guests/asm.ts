@@ -39,6 +39,15 @@ const PLAIN = {
   mfence: [0x0f, 0xae, 0xf0],
   lfence: [0x0f, 0xae, 0xe8],
   iretd: [0xcf],
+  iretw: [0x66, 0xcf],
+  retf: [0xcb],
+  pushad: [0x60],
+  popad: [0x61],
+  leave: [0xc9],
+  into: [0xce],
+  sysenter: [0x0f, 0x34],
+  sysexit: [0x0f, 0x35],
+  sysretl: [0x0f, 0x07],
   iretq: [0x48, 0xcf],
   syscall: [0x0f, 0x05],
   sysretq: [0x48, 0x0f, 0x07],
@@ -171,8 +180,8 @@ export class Asm extends Encoder {
       this.relative(to);
     } else this.modrm([0xff], digit, { ...to, bits: this.mode === 64 ? 32 : to.bits });
   }
-  /** Far jump to selector:label, with an offset of 32 bits. */
-  farJmp(selector: number, label: string): void {
+  /** Far jump to selector:offset, with an offset of 32 bits. */
+  farJmp(selector: number, label: Imm): void {
     if (this.mode === 64) throw new Error('a direct far jump does not exist in 64-bit code');
     if (this.mode === 16) this.db(0x66);
     this.db(0xea);

@@ -1,10 +1,40 @@
 /** The guests by name, and their ELF images. */
 import { writeElf } from './elf.ts';
 import { Guest, LAYOUT, LOAD_ADDRESS } from './guest.ts';
+import { alignmentChecks } from './programs/alignment.ts';
+import { apicNmi } from './programs/apic-nmi.ts';
+import { apicRegisters } from './programs/apic-registers.ts';
+import { codeLimits } from './programs/code-limits.ts';
+import { cpuid } from './programs/cpuid.ts';
+import { debugBreakpoints } from './programs/debug-breakpoints.ts';
+import { debugRegisters } from './programs/debug-registers.ts';
+import { debugStep } from './programs/debug-step.ts';
+import { doubleFaults } from './programs/double-faults.ts';
 import { faultProbe } from './programs/fault-probe.ts';
+import { gates } from './programs/gates.ts';
 import { hello } from './programs/hello.ts';
 import { hypercallProbe } from './programs/hypercall-probe.ts';
+import { longMode } from './programs/long-mode.ts';
+import { longReturns } from './programs/long-returns.ts';
+import { memoryCode } from './programs/memory-code.ts';
+import { memoryCrossing } from './programs/memory-crossing.ts';
+import { memoryStrings } from './programs/memory-strings.ts';
+import { modes } from './programs/modes.ts';
+import { msrs } from './programs/msr.ts';
+import { controlRegisterProbe } from './programs/msr-control.ts';
+import { pagingFlush } from './programs/paging-flush.ts';
+import { pagingRegisters } from './programs/paging-registers.ts';
+import { pagingRights } from './programs/paging-rights.ts';
+import { priorities } from './programs/priorities.ts';
+import { realMode } from './programs/real-mode.ts';
+import { returns } from './programs/returns.ts';
+import { segments } from './programs/segments.ts';
 import { crash, flood, reboot, silent, tripleFault } from './programs/simple.ts';
+import { smp } from './programs/smp.ts';
+import { syscalls } from './programs/syscalls.ts';
+import { tasks } from './programs/tasks.ts';
+import { timer } from './programs/timer.ts';
+import { vm86 } from './programs/vm86.ts';
 import { emitGuest } from './runtime.ts';
 
 interface Recipe {
@@ -18,6 +48,40 @@ export const GUESTS = {
   'hypercall-probe': { bits: 64, program: hypercallProbe },
   'hypercall-probe32': { bits: 32, program: hypercallProbe },
   'fault-probe': { bits: 64, program: faultProbe },
+  gates: { bits: 32, program: gates },
+  returns: { bits: 32, program: returns },
+  vm86: { bits: 32, program: vm86 },
+  'real-mode': { bits: 32, program: realMode },
+  tasks: { bits: 32, program: tasks },
+  'long-mode': { bits: 64, program: longMode },
+  syscalls: { bits: 64, program: syscalls },
+  syscalls32: { bits: 32, program: syscalls },
+  'double-faults': { bits: 64, program: doubleFaults },
+  priorities: { bits: 32, program: priorities },
+  alignment: { bits: 64, program: alignmentChecks },
+  alignment32: { bits: 32, program: alignmentChecks },
+  modes: { bits: 32, program: modes },
+  'long-returns': { bits: 64, program: longReturns },
+  'code-limits': { bits: 32, program: codeLimits },
+  segments: { bits: 32, program: segments },
+  'debug-breakpoints': { bits: 64, program: debugBreakpoints },
+  'apic-nmi': { bits: 64, program: apicNmi },
+  msr: { bits: 64, program: msrs },
+  'msr-control': { bits: 64, program: controlRegisterProbe },
+  'apic-registers': { bits: 64, program: apicRegisters },
+  timer: { bits: 64, program: timer },
+  smp: { bits: 64, program: smp },
+  cpuid: { bits: 64, program: cpuid },
+  'debug-registers': { bits: 64, program: debugRegisters },
+  'debug-step': { bits: 64, program: debugStep },
+  'paging-long': { bits: 64, program: pagingRights('long') },
+  'paging-pae': { bits: 32, program: pagingRights('pae') },
+  'paging-two-level': { bits: 32, program: pagingRights('two-level') },
+  'paging-flush': { bits: 64, program: pagingFlush },
+  'memory-crossing': { bits: 64, program: memoryCrossing },
+  'memory-code': { bits: 64, program: memoryCode },
+  'memory-strings': { bits: 64, program: memoryStrings },
+  'paging-registers': { bits: 32, program: pagingRegisters },
   'triple-fault': { bits: 64, program: tripleFault },
   silent: { bits: 32, program: silent },
   flood: { bits: 64, program: flood },

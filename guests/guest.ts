@@ -27,7 +27,11 @@ export const LAYOUT = {
 export const OUTCOME = { SUCCESS: 0, SKIP: 1, ERROR: 2, FAILURE: 3 } as const;
 
 /** Something to print: text, or the value of an operand in hexadecimal or signed decimal. */
-export type Part = string | { hex: Reg | Mem } | { dec: Reg | Mem } | { text: string; length: Mem };
+export type Part =
+  | string
+  | { hex: Reg | Mem }
+  | { dec: Reg | Mem }
+  | { text: string | Reg | Mem; length: Mem };
 
 /** A hypercall argument: a number, an address (label, or label and offset), or a word in memory. */
 export type Arg = Imm | { label: string; disp: number } | Mem;

@@ -57,27 +57,29 @@ function findRuns(folder) {
 
 /** What is missing where a test's own words do not say. */
 const MISSING = {
-  fep: "forced emulation is a build option of Xen's that is off; instructions are all emulated here",
-  'xsa-472-1': 'Viridian enlightenments, which belong to type="hvm"',
-  'xsa-472-2': 'Viridian enlightenments, which belong to type="hvm"',
-  'xsa-472-3': 'Viridian enlightenments, which belong to type="hvm"',
+  'nested-svm': 'no SVM in the CPU that guests see, and so none in CPUID',
+  'nested-vmx': 'no VMX in the CPU that guests see, which is one of AMD',
 };
 
 const label = (run) => (run.variation ? `${run.name}~${run.variation}` : run.name);
 const key = (run) => `${label(run)} ${run.environment}`;
 
-/** The framework's configuration with its image as the kernel of a PVH guest: it is the firmware of an HVM one. */
+/**
+ * The framework's configuration, options and all, with its image as the kernel of a PVH guest: it is the firmware of an
+ * HVM one, which has an HPET too.
+ */
 function pvhConfig(run) {
   const image = run.config.replace(/(~[^~/]*)?\.cfg$/, '');
   const lines = readFileSync(run.config, 'utf8').split('\n');
   const kept = lines.filter((line) => !/^\s*(type|builder|kernel|firmware_override)\s*=/.test(line));
-  return [...kept, 'type="pvh"', `kernel=${JSON.stringify(image)}`, ''].join('\n');
+  return [...kept, 'type="pvh"', 'hpet=1', `kernel=${JSON.stringify(image)}`, ''].join('\n');
 }
 
 /** Runs one guest; its console, what domzero had to say, and the exit status. */
 function runGuest(config, timeout) {
   return new Promise((resolve, reject) => {
-    const args = [join(root, 'bin', 'domzero'), 'run', config, '--no-reboot', '--timeout', String(timeout)];
+    const options = ['--no-reboot', '--timeout', String(timeout), '--xen-args', 'hvm_fep'];
+    const args = [join(root, 'bin', 'domzero'), 'run', config, ...options];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let out = '';
     let err = '';
@@ -165,7 +167,10 @@ function promised() {
 }
 
 function write(rows, pv) {
-  const line = (row) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const table = [HEADINGS, ...rows.map(cells)].map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
+  const widths = HEADINGS.map((_, i) => Math.max(...table.map((row) => row[i].length)));
+  const line = (row) => `| ${row.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
+  const [headings, ...body] = table;
   const text = `# The Xen Test Framework
 
 The results of the [Xen Test Framework](https://xenbits.xen.org/docs/xtf/)'s HVM tests, each run as a PVH guest
@@ -179,14 +184,17 @@ npm run xtf -- FOLDER
 \`--filter REGEX\` chooses tests (\`debug-regs hvm64\`), \`--timeout SECONDS\` is the limit for each, and \`--write\` writes
 this page. The command fails when a test listed as SUCCESS here does not succeed.
 
+The hypervisor is started with \`hvm_fep\`, which lets tests force the emulation of an instruction, and each guest has
+what its own configuration asks for, and the HPET that an HVM guest has by default.
+
 SKIP is the test's own word: the machine lacks what it is about, and says so. The ${pv} runs for PV guests are not
 supported yet.
 
 ${count(rows)}.
 
-${line(HEADINGS)}
-| --- | --- | --- | --- |
-${rows.map((row) => line(cells(row))).join('\n')}
+${line(headings)}
+${line(widths.map((width) => '-'.repeat(width)))}
+${body.map(line).join('\n')}
 `;
   writeFileSync(page, text);
 }

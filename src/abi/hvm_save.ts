@@ -173,6 +173,23 @@ export const hvm_hw_cpu_xsave = struct('hvm_hw_cpu_xsave', {
 
 export const hvm_tsc_adjust = struct('hvm_tsc_adjust', { tsc_adjust: u64 });
 
+export const hvm_viridian_domain_context = struct('hvm_viridian_domain_context', {
+  hypercall_gpa: u64,
+  guest_os_id: u64,
+  time_ref_count: u64,
+  reference_tsc: u64,
+});
+
+export const hvm_viridian_vcpu_context = struct('hvm_viridian_vcpu_context', {
+  vp_assist_msr: u64,
+  apic_assist_pending: u8,
+  _pad: block(7),
+  simp_msr: u64,
+  sint_msr: array(u64, 16),
+  stimer_config_msr: array(u64, 4),
+  stimer_count_msr: array(u64, 4),
+});
+
 export const hvm_vmce_vcpu = struct('hvm_vmce_vcpu', {
   caps: u64,
   mci_ctl2_bank0: u64,

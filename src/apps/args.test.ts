@@ -26,13 +26,15 @@ describe('run', () => {
 
   it('takes every option', () => {
     const args = ['--timeout', '1.5', '--expect', '^ok$', '--no-reboot', '--memory=640', '--console', 'web'];
-    expect(run('run', 'a.cfg', ...args, '--xenstore-socket', '/tmp/xs', '-v')).toMatchObject({
+    const paths = ['--xenstore-socket', '/tmp/xs', '--xen-args', 'hvm_fep'];
+    expect(run('run', 'a.cfg', ...args, ...paths, '-v')).toMatchObject({
       timeoutMs: 1500,
       expect: '^ok$',
       reboot: false,
       memoryMiB: 640,
       console: 'web',
       xenstoreSocket: '/tmp/xs',
+      xenArgs: 'hvm_fep',
       verbose: true,
     });
   });

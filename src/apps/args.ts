@@ -12,6 +12,8 @@ export interface RunCommand {
   readonly reboot: boolean;
   readonly memoryMiB: number | undefined;
   readonly console: string | undefined;
+  /** The hypervisor's own command line. */
+  readonly xenArgs: string;
   readonly xenstoreSocket: string | undefined;
   readonly verbose: boolean;
 }
@@ -38,6 +40,7 @@ options of run and start:
   --memory MIB              memory of the machine that the guests share
   --console NAME            show this guest's console alone, with the keyboard
   --xenstore-socket PATH    where XenStore listens for tools
+  --xen-args 'OPTION...'    the hypervisor's own command line: hvm_fep
   --verbose                 say what goes on
 
 Ctrl-] ends the run. docs/EXIT-STATUS.md lists the exit statuses.
@@ -56,6 +59,7 @@ const RUN_OPTIONS = {
   memory: { type: 'string' },
   console: { type: 'string' },
   'xenstore-socket': { type: 'string' },
+  'xen-args': { type: 'string' },
   verbose: { type: 'boolean', short: 'v' },
 } as const;
 
@@ -107,6 +111,7 @@ function runCommand(name: 'run' | 'start', args: string[]): Command {
     memoryMiB: positive('memory', values.memory, true),
     console: values.console,
     xenstoreSocket: values['xenstore-socket'],
+    xenArgs: values['xen-args'] ?? '',
     verbose: values.verbose ?? false,
   };
 }

@@ -4,6 +4,7 @@ import type { LogLevel } from '../base/log.ts';
 import { nodeHost } from '../host/node/host.ts';
 import { HvmPlatform, Hypervisor, PcpuLoop } from '../hypervisor/index.ts';
 import { TSC_KHZ } from '../hypervisor/time.ts';
+import { COMPILE } from '../machine/compiler/regions.ts';
 import { createEngine } from '../machine/create-engine.ts';
 import { Machine, type WasmMemory } from '../machine/machine.ts';
 import { GUEST_CR4 } from '../x86/cpuid.ts';
@@ -29,10 +30,12 @@ const hv = new Hypervisor(machine, host.clock, (...line) => say({ log: line }), 
   doorbell: { ring: () => say('upcall') },
 });
 const engine = createEngine(machine, new HvmPlatform(hv), {
+  compile: process.env.DZ_COMPILE === '1' ? COMPILE : undefined,
   clock: host.clock,
   entropy: host.entropy,
   tscKhz: TSC_KHZ,
   codeCacheBytes: data.codeCacheBytes,
   cr4Allowed: GUEST_CR4,
+  forcedEmulation: hv.forcedEmulation,
 });
 new PcpuLoop(hv, engine, data.pcpu).run();

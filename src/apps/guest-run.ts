@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly memoryMiB: number | undefined;
   /** Where XenStore listens for tools on the host. */
   readonly xenstoreSocket: string | undefined;
+  /** The hypervisor's own command line. */
+  readonly xenArgs: string;
   readonly verbose: boolean;
 }
 

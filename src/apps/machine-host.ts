@@ -70,12 +70,13 @@ export class MachineHost {
     });
   }
 
-  /** Starts a machine of `mib` MiB. Throws AppError where the host cannot give it. */
-  static start(mib: number, host: Host, log: LogSink): MachineHost {
+  /** Starts a machine of `mib` MiB, its hypervisor by `commandLine`. Throws AppError where the host cannot give it. */
+  static start(mib: number, commandLine: string, host: Host, log: LogSink): MachineHost {
     const size = mib * MIB;
     const machine = MachineHost.makeMachine(size, host);
     let ring = (): void => {};
-    const hv = bootHypervisor(machine, host.clock, log, { pcpus: 1, doorbell: { ring: () => ring() } });
+    const doorbell = { ring: () => ring() };
+    const hv = bootHypervisor(machine, host.clock, log, { pcpus: 1, doorbell, commandLine });
     const gate = new Dom0Gate(hv);
     ring = () => setImmediate(() => gate.upcall());
     const workerData: CpuWorkerData = { memory: machine.memory, pcpu: 0, codeCacheBytes: CODE_CACHE_BYTES };

@@ -28,7 +28,7 @@ const HAPPENED: Readonly<Record<DomainEnd['reason'], string>> = {
 export const runGuests: RunGuests = async (sources, options, io) => {
   const guests = loadGuests(sources, io);
   const consoles = io.consoles(guests.map((g) => g.config.name));
-  const machine = MachineHost.start(machineSize(guests, options), io.host, io.log);
+  const machine = MachineHost.start(machineSize(guests, options), options.xenArgs, io.host, io.log);
   await initDom0Tree(machine.xs);
   const socket = options.xenstoreSocket
     ? await serveXenStore(machine.store, options.xenstoreSocket)
@@ -100,7 +100,7 @@ class Run {
     const { kernel, xs } = this.machine;
     this.io.progress(`building ${g.config.name}`);
     try {
-      const domain = await createDomain(kernel, g.config, g.images);
+      const domain = await createDomain(kernel, g.config, g.images, (line) => this.io.message(line));
       this.live.set(domain.domid, g);
       await writeDomainTree(xs, { ...g.config, ...domain, startTime: this.io.host.clock.wall() });
       const silent = this.connect(domain, console);

@@ -46,6 +46,7 @@ async function create(args: string[], parts: MainParts): Promise<ExitStatus> {
       memoryMiB: undefined,
       console: undefined,
       xenstoreSocket: undefined,
+      xenArgs: '',
       verbose: false,
     },
     parts,

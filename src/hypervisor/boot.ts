@@ -4,7 +4,9 @@
  */
 import type { Clock } from '../base/host.ts';
 import type { LogSink } from '../base/log.ts';
+import { fromLatin1 } from '../base/text.ts';
 import type { Machine } from '../machine/machine.ts';
+import { parseCommandLine } from './command-line.ts';
 import { CON_RING_BYTES } from './console.ts';
 import { createDomain, createVcpu, type DomainSpec } from './domain/domain.ts';
 import { Hypervisor, type HypervisorOptions } from './hypervisor.ts';
@@ -25,6 +27,8 @@ export interface BootOptions extends HypervisorOptions {
   /** Physical CPUs that will run guests. */
   pcpus?: number;
   dom0MiB?: number;
+  /** The hypervisor's own command line, see command-line.ts. */
+  commandLine?: string;
 }
 
 const DEFAULT_DOM0_MIB = 64;
@@ -42,6 +46,7 @@ export function bootHypervisor(
   const mib = options.dom0MiB ?? DEFAULT_DOM0_MIB;
   hv.withLock(() => {
     hv.print(XEN_BANNER);
+    takeCommandLine(hv, options.commandLine ?? '');
     hv.print(`System RAM: ${machine.size >>> 20}MB (${machine.totalFrames * 4}kB)`);
     hv.print('Using scheduler: SMP Credit Scheduler rev2 (credit2)');
     hv.print(`Brought up ${pcpus} CPUs`);
@@ -75,6 +80,14 @@ function makeRoot(machine: Machine, clock: Clock, pcpus: number): void {
   rootRecord.tscKhz.set(mem, root, TSC_KHZ);
   rootRecord.nextDeadline.set(mem, root, Number.MAX_SAFE_INTEGER);
   machine.root = root;
+}
+
+function takeCommandLine(hv: Hypervisor, text: string): void {
+  const line = rootRecord.commandLine;
+  hv.mem.write(line.addr(hv.root), fromLatin1(text).subarray(0, line.type.size - 1));
+  hv.print(`Command line: ${text}`);
+  const options = parseCommandLine(text, (warning) => hv.print(warning, 'warn'));
+  rootRecord.hvmFep.set(hv.mem, hv.root, options.hvm_fep ? 1 : 0);
 }
 
 function makeDom0(hv: Hypervisor, mib: number): void {

@@ -10,7 +10,7 @@ import {
 } from '../abi/hvm_save.ts';
 import { createEngine } from '../machine/create-engine.ts';
 import { HvmPlatform } from './hvm/platform.ts';
-import { domainRecord } from './records.ts';
+import { domainRecord, VCPU_CPU_OFFSET } from './records.ts';
 import { PcpuLoop } from './sched/pcpu.ts';
 import { LIST, World } from './testing/world.ts';
 
@@ -32,7 +32,8 @@ function boot(code: number[], vcpus = 1, ap: number[] = []) {
   const loop = new PcpuLoop(hv, engine, 0, { sleep: (ms) => void (w.time += ms * 1e6) });
   const domid = w.createDomain(vcpus, 32);
   const dom = hv.domain(domid);
-  const at = (gpa: number): number => engine.linearToMaddr(w.vcpu(domid) + 4096, BigInt(gpa), true);
+  const at = (gpa: number): number =>
+    engine.linearToMaddr(w.vcpu(domid) + VCPU_CPU_OFFSET, BigInt(gpa), true);
   let to = w.dom0(LIST);
   mem.fill(to, 4096);
   const put = (type: number, size: number, fill: (a: number) => void): void => {
@@ -69,7 +70,7 @@ function boot(code: number[], vcpus = 1, ap: number[] = []) {
     if (!loop.step()) loop.idle();
     w.time += 1e5;
   }
-  return { w, mem, at, dom, domid };
+  return { w, mem, at, dom, cpu: w.vcpu(domid) + VCPU_CPU_OFFSET };
 }
 
 const u32 = (n: number): number[] => [n & 255, (n >>> 8) & 255, (n >>> 16) & 255, n >>> 24];
@@ -146,6 +147,17 @@ test('an unknown MSR is #GP, which without an IDT is a triple fault: the domain 
   expect(g.w.log.some((l) => l.includes('RDMSR 12345678 unimplemented'))).toBe(true);
   expect(g.w.log.some((l) => l.startsWith('(XEN) d1v0 Triple fault'))).toBe(true);
   expect(domainRecord.shutdownCode.get(g.mem, g.dom)).toBe(1);
+});
+
+test('an instruction that is not there is #UD, and named once in the log', () => {
+  const lidt = [0x0f, 0x01, 0x1d, ...u32(0x7000)]; // of zeros: any exception ends it
+  const g = boot([...lidt, 0x0f, 0x01, 0xde, ...CLI_HLT]);
+  const named = () => g.w.log.filter((l) => l.includes('the instruction skinit'));
+  expect(named()).toEqual(['(XEN) d1v0 tried to run the instruction skinit']);
+  expect(g.w.log.some((l) => l.startsWith('(XEN) d1v0 Triple fault'))).toBe(true);
+  const platform = new HvmPlatform(g.w.hv);
+  for (let n = 0; n < 3; n++) platform.cannotRun(g.cpu, 'the instruction skinit');
+  expect(named()).toHaveLength(2);
 });
 
 test('a second CPU starts by INIT and SIPI through x2APIC', () => {

@@ -56,6 +56,11 @@ export class Hypervisor {
     return this.clock.now() - this.bootNs;
   }
 
+  /** Booted with `hvm_fep`. */
+  get forcedEmulation(): boolean {
+    return rootRecord.hvmFep.get(this.mem, this.root) !== 0;
+  }
+
   /** The domain's record, 0 when there is none. */
   domain(domid: number): number {
     return domid < MAX_DOMAINS ? this.mem.u32(rootRecord.domains.addr(this.root, domid)) : 0;

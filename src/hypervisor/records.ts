@@ -6,11 +6,16 @@
  */
 import { array, block, n64, s32, struct, u8, u16, u32, u64 } from '../base/layout.ts';
 import { CPU_BYTES } from '../machine/interp/record.ts';
+import { hpetState, ioapicState } from './hvm/devices.ts';
+import { viridianDomain, viridianVcpu } from './hvm/viridian-abi.ts';
 
 export const MAX_DOMAINS = 1024;
 export const MAX_VCPUS = 128;
 export const MAX_PCPUS = 8;
 export const NR_VIRQS = 24;
+
+/** Longest command line, with its NUL. @abi public/version.h (XEN_COMMANDLINE_LEN) */
+const COMMAND_LINE = 1024;
 
 /** The root, found through `Machine.root`. */
 export const rootRecord = struct('hv_root', {
@@ -44,8 +49,13 @@ export const rootRecord = struct('hv_root', {
   minVirtual: n64,
   /** Frames (by number) that no one owns but a running vCPU may still reach through its TLB, see mm/frames.ts. */
   limbo: u32,
+  /** vCPUs in MWAIT, or a little more, see sched/monitor.ts. */
+  monitors: u32,
   /** Pages promised to domains that are still being built. */
   claimedPages: u32,
+  /** The hypervisor's command line, and what of it others must know; constant. */
+  commandLine: block(COMMAND_LINE),
+  hvmFep: u32,
 });
 
 export const pcpuRecord = struct('hv_pcpu', {
@@ -117,12 +127,18 @@ export const domainRecord = struct('hv_domain', {
   virqPorts: array(u32, NR_VIRQS), // ports of this domain's global and per-domain VIRQs, 0 none
   watchdogs: array(n64, 2),
   cpuWeight: u32,
+  /** Percent of one CPU, 0 for no limit; ns of it used up, and when (system time, 0 never) there is more. */
   cpuCap: u32,
+  capSpent: n64,
+  capRefill: n64,
   /** Toolstack domain handle's companion facts. */
   target: u32,
   claimed: u32,
   pagingPool: n64,
   maxVcpuId: s32,
+  viridian: block(viridianDomain.$.size, 8),
+  ioapic: block(ioapicState.$.size, 8),
+  hpet: block(hpetState.$.size, 8),
   // Time
   tscMode: u32,
   tscIncarnation: u32,
@@ -134,6 +150,8 @@ export const domainRecord = struct('hv_domain', {
   /** Hypercall numbers, and kinds of access, that were reported once already. */
   loggedCalls: array(u32, 2),
   loggedAccess: u32,
+  /** Page of the CPU policy that a toolstack set, see hvm/cpu-policy.ts; 0: the default. */
+  cpuPolicy: u32,
   /** 1 once XEN_DOMCTL_createdomain's first unpause happened. */
   started: u32,
 });
@@ -150,6 +168,8 @@ export const vcpuRecord = struct('hv_vcpu', {
   pauseCount: s32,
   /** 1 while waiting for an event (HLT, SCHEDOP_block, poll). */
   blocked: u32,
+  /** 1 while it waits in MWAIT. */
+  monitoring: u32,
   pollPorts: u32,
   runstate: u32,
   runstateSince: n64,
@@ -215,7 +235,7 @@ export const vcpuRecord = struct('hv_vcpu', {
   mtrrDefType: u64,
   mtrrFixed: array(u64, 11),
   mtrrVar: array(u64, 16),
-  tscAdjust: u64,
+  viridian: block(viridianVcpu.$.size, 8),
   timeAreaVersion: u32,
   /** Room to put together what is copied to a guest's time areas. */
   areaScratch: block(64, 8),

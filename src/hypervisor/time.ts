@@ -49,6 +49,12 @@ const signed64 = (m: Mem, a: number): number => m.u32(a) + m.s32(a + 4) * 2 ** 3
 export const tscOffset = (m: Mem, v: number): number =>
   signed64(m, cpuState.tscOffset.addr(vcpuRecord.cpu.get(m, v)));
 
+/** The vCPU's TSC now. */
+export function tscNow(hv: Hypervisor, v: number): bigint {
+  const offset = cpuState.tscOffset.get(hv.mem, vcpuRecord.cpu.get(hv.mem, v));
+  return BigInt.asUintN(64, BigInt(Math.round(hv.clock.now())) + offset);
+}
+
 /** System time at which the vCPU's TSC reads `tsc`. */
 export const tscToSystem = (hv: Hypervisor, v: number, tsc: number): number =>
   tsc - tscOffset(hv.mem, v) - rootRecord.bootNs.get(hv.mem, hv.root);

@@ -4,31 +4,19 @@
  */
 import { SHUTDOWN_watchdog } from '../abi/sched.ts';
 import { VIRQ_TIMER } from '../abi/xen.ts';
+import { nextDeadline } from './deadline.ts';
 import { domainShutdown } from './domain/domain.ts';
 import { vcpuSetIrq, vcpuUnblock } from './domain/vcpu.ts';
 import { raiseVirq } from './evtchn/index.ts';
+import { runHpet } from './hvm/hpet.ts';
+import { runStimers } from './hvm/viridian-time.ts';
 import { lapicTimerFired } from './hvm/vlapic.ts';
 import type { Hypervisor } from './hypervisor.ts';
-import { domainRecord, pcpuRecord, rootRecord, vcpuRecord } from './records.ts';
+import { domainRecord, rootRecord, vcpuRecord } from './records.ts';
+import { refillBudget } from './sched/cap.ts';
 
 const NEVER = Number.MAX_SAFE_INTEGER;
 const MAX_WATCHDOGS = 2;
-
-/** System time of the earliest timer, Number.MAX_SAFE_INTEGER when there is none. Only a hint without the lock. */
-export const nextDeadline = (hv: Hypervisor): number => rootRecord.nextDeadline.get(hv.mem, hv.root);
-
-/** A deadline was set: the CPUs must wake by then. Called with the lock held. */
-export function noteDeadline(hv: Hypervisor, deadline: number): void {
-  const { mem } = hv;
-  if (deadline >= nextDeadline(hv)) return;
-  rootRecord.nextDeadline.set(mem, hv.root, deadline);
-  if (hv.pcpu >= 0) return; // this CPU looks before it sleeps
-  for (let id = 0; id < hv.pcpuCount; id++) {
-    if (pcpuRecord.idle.get(mem, hv.pcpuAt(id)) === 0) continue;
-    hv.kickPcpu(id);
-    return;
-  }
-}
 
 /** Runs every timer that is due and recomputes the next deadline. Called with the lock held. */
 export function runTimers(hv: Hypervisor): void {
@@ -39,7 +27,8 @@ export function runTimers(hv: Hypervisor): void {
   for (let v = rootRecord.vcpuList.get(mem, hv.root); v !== 0; v = vcpuRecord.next.get(mem, v)) {
     next = Math.min(next, runVcpuTimers(hv, v, now));
     if (vcpuRecord.id.get(mem, v) === 0) {
-      next = Math.min(next, runWatchdogs(hv, vcpuRecord.domain.get(mem, v), now));
+      const dom = vcpuRecord.domain.get(mem, v);
+      next = Math.min(next, runWatchdogs(hv, dom, now), refillBudget(hv, dom, now), runHpet(hv, dom, now));
     }
   }
   const dom0 = hv.domain(0);
@@ -77,7 +66,7 @@ function runVcpuTimers(hv: Hypervisor, v: number, now: number): number {
     if (again !== 0) next = Math.min(next, again);
     if (vector >= 0) vcpuSetIrq(hv, v, vector);
   }
-  return next;
+  return Math.min(next, runStimers(hv, v, now));
 }
 
 function runWatchdogs(hv: Hypervisor, dom: number, now: number): number {

@@ -7,9 +7,8 @@ export const XEN_COMPILE_BY = 'domzero';
 export const XEN_COMPILE_DOMAIN = 'localdomain';
 export const XEN_COMPILE_DATE = 'Thu Jan  1 00:00:00 UTC 2026';
 export const XEN_CHANGESET = '';
-export const XEN_COMMANDLINE = '';
 /** Guest types by which libxl decides what can be built. The trailing blank is Xen's. */
-export const XEN_CAPABILITIES = 'xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ';
+export const XEN_CAPABILITIES = 'hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ';
 /** 20 bytes; stable, as nothing is linked. */
 export const XEN_BUILD_ID = Uint8Array.from('domzero-4.17.7-build', (ch) => ch.charCodeAt(0));
 export const XEN_BANNER = `Xen version ${XEN_VERSION}.${XEN_SUBVERSION}${XEN_EXTRAVERSION} (Domzero)`;

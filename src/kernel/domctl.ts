@@ -87,6 +87,17 @@ export class Domctl {
     });
   }
 
+  /** Sets a domain's share of the CPUs: its weight against others, and a limit in percent of one CPU, 0 for none. */
+  setScheduling(domid: number, weight: number | undefined, cap: number): void {
+    const s = abi.xen_domctl_scheduler_op;
+    this.domctl(`the share of domain ${domid}`, abi.XEN_DOMCTL_scheduler_op, domid, (u) => {
+      s.sched_id.set(this.mem, u, abi.XEN_SCHEDULER_CREDIT2);
+      s.cmd.set(this.mem, u, abi.XEN_DOMCTL_SCHEDOP_putinfo);
+      s.credit2_weight.set(this.mem, u, weight ?? 0);
+      s.credit2_cap.set(this.mem, u, cap);
+    });
+  }
+
   setPagingMempool(domid: number, bytes: number): void {
     this.domctl(`the paging pool of domain ${domid}`, abi.XEN_DOMCTL_set_paging_mempool_size, domid, (u) => {
       abi.xen_domctl_paging_mempool.size.set(this.mem, u, bytes);

@@ -218,6 +218,29 @@ export class KernelMemory {
     return new Mapping(this.gate.mem, gfn, this.resolve(gfn, 1, true), () => this.unmapForeign(gfn, 1, 1));
   }
 
+  /** The first frame of a domain's grant table, mapped above domain 0's RAM. */
+  mapGrantTable(domid: number): Mapping {
+    const s = xenmem.xen_mem_acquire_resource;
+    const { mem } = this.gate;
+    const gfn = this.takeSpace(1);
+    try {
+      this.calls.withArgs([s.$.size, 8], (arg, list) => {
+        mem.setN64(list!.at, gfn);
+        s.domid.set(mem, arg!.at, domid);
+        s.type.set(mem, arg!.at, xenmem.XENMEM_resource_grant_table);
+        s.id.set(mem, arg!.at, xenmem.XENMEM_resource_grant_table_id_shared);
+        s.nr_frames.set(mem, arg!.at, 1);
+        s.frame_list.set(mem, arg!.at, list!.gpa);
+        const what = `mapping the grant table of domain ${domid}`;
+        this.calls.call(what, __HYPERVISOR_memory_op, xenmem.XENMEM_acquire_resource, arg!.gpa);
+      });
+    } catch (e) {
+      this.space.give(gfn, 1);
+      throw e;
+    }
+    return new Mapping(mem, gfn, this.resolve(gfn, 1, true), () => this.unmapForeign(gfn, 1, 1));
+  }
+
   private takeSpace(count: number): number {
     const gfn = this.space.take(count);
     if (gfn < 0) throw new KernelError(`address space for ${count} pages`, 'ENOMEM');

@@ -1,4 +1,4 @@
-/** Where instructions of the newer families do not run; what they do is compared with a real CPU in vectors.test.ts. */
+/** Where instructions of the newer families do not run; what they do is compared with a real CPU in vectors-integer.test.ts. */
 import { describe, expect, test } from 'vitest';
 import { cpuState, SEG } from './cpu-state.ts';
 import { EXIT, type Exit } from './platform.ts';

@@ -68,7 +68,13 @@ export const cpuState = struct(
     faultKind: at(368, u32),
     exitBn: at(372, u32),
     exitIc: at(376, u32),
-    /** Retired instructions. */
+    /** What is left of the budget for compiled regions. */
+    regionFuel: at(380, u32),
+    /**
+     * Instructions begun: those that ended and those that faulted, each once; a repeated string instruction when it is
+     * through or an exception comes in between. Exact when the engine comes back and when it asks the clock, the same
+     * for every engine.
+     */
     icount: at(392, n64),
     /** MSR_DEBUGCTL. */
     debugCtl: at(400, u32),
@@ -78,6 +84,15 @@ export const cpuState = struct(
     execMode: at(408, array(u32, 2)),
     /** Since the last flush, a piece of a large page may have entered a TLB. */
     largeSeen: at(416, u32),
+    /** Under SMAP: how many TLB entries let the kernel into user pages, for as long as EFLAGS.AC is set. */
+    userOpen: at(420, u32),
+    /** The page-directory-pointer entries of legacy PAE, which are registers. */
+    pdpte: at(424, array(u64, 4)),
+    /** The line that MONITOR watches, 0 for none, and its sum; see monitor.ts. */
+    monitorAt: at(456, u32),
+    monitorSum: at(460, u32),
+    /** MSR_TSC_ADJUST: what the guest itself has added to its TSC. */
+    tscAdjust: at(464, u64),
     xmm: at(512, array(block(16, 8), 16)),
     xtmp: at(768, array(block(16, 8), 2)),
     /** x87: eight physical registers, 16 bytes each (80 used), then control. */

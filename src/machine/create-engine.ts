@@ -1,4 +1,6 @@
 /** An interpreter engine on a machine: builds and instantiates the interpreter's module. */
+import { buildDriver } from './compiler/driver.ts';
+import type { FunctionTable } from './compiler/regions.ts';
 import { type EngineOptions, InterpreterEngine, type InterpreterExports } from './engine/engine.ts';
 import { buildInterpreter } from './interp/build.ts';
 import type { Machine } from './machine.ts';
@@ -15,5 +17,14 @@ export function createEngine(
     buildInterpreter(1, machine.maxPages),
     machine.memory,
   ) as unknown as InterpreterExports;
-  return new InterpreterEngine(machine, platform, exports, options);
+  const engine = new InterpreterEngine(machine, platform, exports, options);
+  if (options.compile) {
+    const driver = instantiate(buildDriver(1, machine.maxPages), machine.memory, { run: exports.run });
+    engine.compileWith(
+      driver as unknown as InterpreterExports,
+      driver.table as FunctionTable,
+      options.compile,
+    );
+  }
+  return engine;
 }

@@ -144,6 +144,17 @@ describe('software interrupts', () => {
   });
 });
 
+test('IRET lets NMIs in again, even one that faults', () => {
+  const blocked = (code: readonly number[]): number => {
+    const t = start(code);
+    cpuState.nmiBlocked.set(t.m, t.cpu, 1);
+    t.run();
+    return cpuState.nmiBlocked.get(t.m, t.cpu);
+  };
+  expect(blocked(UD2)).toBe(1);
+  expect(blocked([0x48, 0xcf])).toBe(0);
+});
+
 test('what CPUID does not offer is #UD', () => {
   expect(start([0x0f, 0x01, 0xc1 + 1]).run().vector).toBe(6); // vmlaunch
   expect(start([0x0f, 0x01, 0xd8]).run().vector).toBe(6); // vmrun

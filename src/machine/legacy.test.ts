@@ -259,6 +259,49 @@ describe('a segment limit', () => {
   });
 });
 
+describe('a segment type', () => {
+  const PAST = 0x50;
+  const load = (attr: number, ...code: number[]): Legacy => {
+    const g = new Legacy([0x8e, 0xc0, ...code, HLT]); // mov es, eax
+    g.t.engine.core.set32(cpuState.gdtLimit, 0x57);
+    g.descriptor(PAST, 0, 0xfffff, attr);
+    g.gpr(0, PAST);
+    g.gpr(3, g.base + AT.data);
+    return g;
+  };
+  const read = [0x26, 0x8b, 0x0b]; // mov ecx, es:[ebx]
+  const write = [0x26, 0x89, 0x0b];
+  const modify = [0x26, 0xff, 0x03]; // inc dword es:[ebx]
+
+  test.each([
+    ['data that can be written', 0xc93, -1],
+    ['read-only data', 0xc91, 13],
+    ['code', 0xc9b, 13],
+  ])('%s is written to, or is not', (_name, attr, vector) => {
+    expect(load(attr, ...read).run().vector).toBe(-1);
+    expect(load(attr, ...write).run().vector).toBe(vector);
+    expect(load(attr, ...modify).run().vector).toBe(vector);
+  });
+
+  test('flat code is not written to through CS, either', () => {
+    const g = new Legacy([0x2e, 0x89, 0x0b, HLT]);
+    g.gpr(3, g.base + AT.data);
+    expect(g.run().vector).toBe(13);
+  });
+
+  test('follows a change of the register in code that was run before', () => {
+    // mov es:[ebx], ecx; mov es, edx; loop back
+    const g = new Legacy([0x26, 0x89, 0x0b, 0x8e, 0xc2, 0x49, 0x75, 0xf8, HLT]);
+    g.t.engine.core.set32(cpuState.gdtLimit, 0x57);
+    g.descriptor(PAST, 0, 0xfffff, 0xc91);
+    g.gpr(1, 3);
+    g.gpr(2, PAST);
+    g.gpr(3, g.base + AT.data);
+    expect(g.run().vector).toBe(13);
+    expect(g.gpr(1)).toBe(2);
+  });
+});
+
 test('code that comes back to itself in another mode is decoded anew', () => {
   // b8 01 00 43 43 is mov eax, 0x43430001 here, and in the 16-bit segment mov ax, 1; inc bx; inc bx.
   // dec ecx; js to the HLT; jmp far to the first instruction

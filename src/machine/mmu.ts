@@ -17,6 +17,7 @@ export const CR0_WP = 0x1_0000;
 export const CR0_PG = 0x8000_0000;
 export const CR4_PSE = 0x10;
 export const CR4_PAE = 0x20;
+export const CR4_PGE = 0x80;
 export const CR4_PCIDE = 0x2_0000;
 export const CR4_SMEP = 0x10_0000;
 export const CR4_SMAP = 0x20_0000;
@@ -32,12 +33,27 @@ const US = 4;
 const A = 0x20;
 const D = 0x40;
 const PS = 0x80;
+const G = 0x100;
+/** Reserved in the high word of an entry: physical addresses have 40 bits; the rest below NX in legacy modes only. */
+const RSVD_HI = 0x000f_ff00;
+const RSVD_HI_LEGACY = 0x7ff0_0000;
+/** Reserved in a page-directory-pointer entry of legacy PAE. */
+const RSVD_PDPTE_LO = 0x1e6;
+/** Reserved in a 4 MB page's entry: bits 20:13 are address bits 39:32 (PSE-36). */
+const RSVD_4M = 1 << 21;
 /** Page-fault error code bits. */
 const PF_P = 1;
 const PF_W = 2;
 const PF_U = 4;
 const PF_RSVD = 8;
 const PF_I = 16;
+
+/**
+ * What SMAP says of a supervisor's access to a user page: EFLAGS.AC decides, or (system structures) it is forbidden in
+ * any case, or (the hypervisor's own) it does not matter.
+ */
+export const SMAP = { byFlag: 0, always: 1, never: 2 } as const;
+export type SmapRule = (typeof SMAP)[keyof typeof SMAP];
 
 /** Answers of `translate` that are no machine address. */
 export const FAULT = -1;
@@ -54,9 +70,11 @@ export class Mmu {
   gpa = 0;
   /** After a translation: it came from a 2 MiB, 4 MiB or 1 GiB page. */
   large = false;
-  /** True when the access may not be cached for writing: read-only in the nested table. */
+  /** After a translation: it outlives a change of address space. */
+  global = false;
+  /** After a translation: user code may use the page. */
+  userPage = false;
   private writable = false;
-  private user = false;
   private noExec = false;
 
   constructor(machine: Machine) {
@@ -65,14 +83,28 @@ export class Mmu {
   }
 
   /** Machine address of a linear one, MMIO (see `gpa`) or FAULT (see `errorCode`). Sets accessed and dirty bits. */
-  translate(cpu: number, linear: number, access: AccessKind, user: boolean): number {
-    const { m } = this;
-    const cr0 = m.u32(cpu + cpuState.cr0.offset);
-    this.large = false;
-    if ((cr0 & CR0_PG) === 0) {
-      this.gpa = linear >>> 0;
-    } else if (!this.walk(cpu, linear, access, user, cr0)) return FAULT;
+  translate(
+    cpu: number,
+    linear: number,
+    access: AccessKind,
+    user: boolean,
+    smap: SmapRule = SMAP.byFlag,
+  ): number {
+    if (!this.check(cpu, linear, access, user, smap)) return FAULT;
+    if (this.leafAddr !== 0) this.markUsed(access);
     return this.nested(cpu, this.gpa, access === ACCESS.write);
+  }
+
+  /** Whether the access would do; if so `gpa` tells where it is. The page's own accessed and dirty bits stay as they are. */
+  check(cpu: number, linear: number, access: AccessKind, user: boolean, smap: SmapRule): boolean {
+    const cr0 = this.m.u32(cpu + cpuState.cr0.offset);
+    this.large = false;
+    this.global = false;
+    this.userPage = false;
+    if (cr0 & CR0_PG) return this.walk(cpu, linear, access, user, smap, cr0);
+    this.leafAddr = 0;
+    this.gpa = linear >>> 0;
+    return true;
   }
 
   /** Machine address behind a guest-physical one, or MMIO. */
@@ -85,26 +117,39 @@ export class Mmu {
     return p2mMfn(e) * 4096 + (gpa % 4096);
   }
 
-  private walk(cpu: number, linear: number, access: AccessKind, user: boolean, cr0: number): boolean {
+  private walk(
+    cpu: number,
+    linear: number,
+    access: AccessKind,
+    user: boolean,
+    smap: SmapRule,
+    cr0: number,
+  ): boolean {
     const { m } = this;
     const cr4 = m.u32(cpu + cpuState.cr4.offset);
     const efer = m.u32(cpu + cpuState.efer.offset);
-    this.errorCode =
-      (access === ACCESS.write ? PF_W : 0) |
-      (user ? PF_U : 0) |
-      (access === ACCESS.exec && (efer & EFER_NX || cr4 & CR4_SMEP) ? PF_I : 0);
-    this.writable = true;
-    this.user = true;
-    this.noExec = false;
     const pae = (cr4 & CR4_PAE) !== 0;
-    const leaf = pae ? this.walkPae(cpu, linear, efer) : this.walk32(cpu, linear, cr4);
-    if (leaf < 0) return false;
-    if (!this.allowed(cpu, access, user, cr0, cr4)) return false;
-    this.markUsed(access);
-    return true;
+    const tellsFetch = access === ACCESS.exec && ((pae && efer & EFER_NX) || cr4 & CR4_SMEP);
+    this.errorCode = (access === ACCESS.write ? PF_W : 0) | (user ? PF_U : 0) | (tellsFetch ? PF_I : 0);
+    this.writable = true;
+    this.userPage = true;
+    this.noExec = false;
+    if (!(pae ? this.walkPae(cpu, linear, efer) : this.walk32(cpu, linear, cr4))) return false;
+    this.errorCode |= PF_P;
+    this.global = (this.leafLo & G) !== 0 && (cr4 & CR4_PGE) !== 0;
+    if (access === ACCESS.exec)
+      return !this.noExec && (user ? this.userPage : !(this.userPage && cr4 & CR4_SMEP));
+    if (user) return this.userPage && (access === ACCESS.read || this.writable);
+    if (this.userPage && cr4 & CR4_SMAP && this.smapForbids(cpu, smap)) return false;
+    return access === ACCESS.read || this.writable || (cr0 & CR0_WP) === 0;
   }
 
-  /** The entry that maps the page, whose machine address is kept for the dirty bit. */
+  private smapForbids(cpu: number, rule: SmapRule): boolean {
+    if (rule !== SMAP.byFlag) return rule === SMAP.always;
+    return (this.m.u32(cpu + cpuState.flagsRest.offset) & AC) === 0;
+  }
+
+  /** The entry that maps the page, whose machine address is kept for its accessed and dirty bits; 0 without paging. */
   private leafAddr = 0;
   private leafLo = 0;
 
@@ -114,94 +159,104 @@ export class Mmu {
     if ((this.leafLo & want) !== want) this.m.setU32(this.leafAddr, this.leafLo | want);
   }
 
-  private allowed(cpu: number, access: AccessKind, user: boolean, cr0: number, cr4: number): boolean {
-    this.errorCode |= PF_P;
-    if (access === ACCESS.exec && this.noExec) return false;
-    if (user) return this.user && (access !== ACCESS.write || this.writable);
-    if (this.user && access === ACCESS.exec && cr4 & CR4_SMEP) return false;
-    if (this.user && access !== ACCESS.exec && cr4 & CR4_SMAP) {
-      if ((this.m.u32(cpu + cpuState.flagsRest.offset) & AC) === 0) return false;
-    }
-    return access !== ACCESS.write || this.writable || (cr0 & CR0_WP) === 0;
+  /** The page's entry was found at a machine address; `base` is the page's, `size` how much it maps. */
+  private found(at: number, lo: number, linear: number, base: number, size: number): true {
+    this.large = size > 4096;
+    this.gpa = base + (linear % size);
+    this.leafAddr = at;
+    this.leafLo = lo;
+    return true;
   }
 
-  /** PAE and 4-level: 8-byte entries. Answers 0, or -1 for a fault. */
-  private walkPae(cpu: number, linear: number, efer: number): number {
+  /** PAE and 4-level: 8-byte entries. False for a fault. */
+  private walkPae(cpu: number, linear: number, efer: number): boolean {
     const { m } = this;
     const long = (efer & EFER_LMA) !== 0;
     const lo32 = linear >>> 0;
     const hi32 = Math.floor(linear / HIGH) >>> 0;
-    const cr3 = m.n64(cpu + cpuState.cr3.offset);
-    let table = long ? Math.floor((cr3 % 0x10_0000_0000_0000) / 4096) * 4096 : cr3 - (cr3 % 32);
-    for (let level = long ? 4 : 3; level >= 1; level--) {
+    const reservedHi = (long ? RSVD_HI : RSVD_HI | RSVD_HI_LEGACY) | (efer & EFER_NX ? 0 : 0x8000_0000);
+    let table = Math.floor(m.n64(cpu + cpuState.cr3.offset) / 4096) * 4096;
+    if (!long) {
+      const pdpte = cpuState.pdpte.addr(cpu, lo32 >>> 30);
+      if ((m.u32(pdpte) & P) === 0) return false;
+      table = addressIn(m.u32(pdpte), m.u32(pdpte + 4));
+    }
+    for (let level = long ? 4 : 2; ; level--) {
       const index =
         level === 4
-          ? (hi32 >>> 7) & 511
+          ? hi32 >>> 7
           : level === 3
-            ? ((hi32 << 2) | (lo32 >>> 30)) & (long ? 511 : 3)
+            ? (hi32 << 2) | (lo32 >>> 30)
             : level === 2
-              ? (lo32 >>> 21) & 511
-              : (lo32 >>> 12) & 511;
-      const at = this.nested(cpu, table + index * 8, false);
-      if (at < 0) return -1;
+              ? lo32 >>> 21
+              : lo32 >>> 12;
+      const at = this.nested(cpu, table + (index & 511) * 8, false);
+      if (at < 0) return false;
       const lo = m.u32(at);
       const hi = m.u32(at + 4);
-      if ((lo & P) === 0) return -1;
-      const legacyPdpt = !long && level === 3;
-      if (hi & 0x000f_ff00 || (hi & 0x8000_0000 && (efer & EFER_NX) === 0)) return this.reserved();
-      if (!legacyPdpt) {
-        if ((lo & RW) === 0) this.writable = false;
-        if ((lo & US) === 0) this.user = false;
-        if (hi & 0x8000_0000) this.noExec = true;
-      }
-      const base = (hi & 0xf_ffff) * HIGH + ((lo & 0xffff_f000) >>> 0);
-      if (level === 1 || (level < 4 && !legacyPdpt && lo & PS)) {
+      if ((lo & P) === 0) return false;
+      if (hi & reservedHi) return this.reserved();
+      if ((lo & RW) === 0) this.writable = false;
+      if ((lo & US) === 0) this.userPage = false;
+      if (hi & 0x8000_0000) this.noExec = true;
+      const base = addressIn(lo, hi);
+      if (level === 1) return this.found(at, lo, lo32, base, 4096);
+      if (lo & PS) {
         if (level === 4) return this.reserved();
-        const size = level === 3 ? 0x4000_0000 : level === 2 ? 0x20_0000 : 4096;
-        if (level > 1 && (((lo & 0xffff_f000) >>> 0) % size) & ~0x1000) return this.reserved();
-        this.large = level > 1;
-        this.gpa = base - (base % size) + (lo32 % size);
-        this.leafAddr = at;
-        this.leafLo = lo;
-        return 0;
+        const size = level === 3 ? 0x4000_0000 : 0x20_0000;
+        // bit 12 is PAT
+        if ((base % size) & ~0x1000) return this.reserved();
+        return this.found(at, lo, lo32, base - (base % size), size);
       }
-      if (level === 4 && lo & PS) return this.reserved();
-      if (!legacyPdpt && (lo & A) === 0) m.setU32(at, lo | A);
+      if ((lo & A) === 0) m.setU32(at, lo | A);
       table = base;
     }
-    return -1;
   }
 
-  private walk32(cpu: number, linear: number, cr4: number): number {
+  /**
+   * Loads the four entries that legacy PAE keeps in registers, as a write of CR3 does. False, and nothing is changed, if
+   * one has reserved bits.
+   */
+  loadPdptes(cpu: number, cr3: number): boolean {
+    const { m } = this;
+    const table = (cr3 >>> 0) - (cr3 % 32);
+    const at = [0, 8, 16, 24].map((k) => this.nested(cpu, table + k, false));
+    const words = at.map((a) => (a < 0 ? [0, 0] : [m.u32(a), m.u32(a + 4)]) as [number, number]);
+    const bad = ([lo, hi]: [number, number]): boolean =>
+      (lo & P) !== 0 && ((lo & RSVD_PDPTE_LO) !== 0 || (hi & ~0xff) !== 0);
+    if (words.some(bad)) return false;
+    words.forEach(([lo, hi], k) => {
+      m.setU32(cpuState.pdpte.addr(cpu, k), lo);
+      m.setU32(cpuState.pdpte.addr(cpu, k) + 4, hi);
+    });
+    return true;
+  }
+
+  /** Tables of two levels: 4-byte entries. False for a fault. */
+  private walk32(cpu: number, linear: number, cr4: number): boolean {
     const { m } = this;
     let table = (m.u32(cpu + cpuState.cr3.offset) & 0xffff_f000) >>> 0;
-    for (let level = 2; level >= 1; level--) {
-      const index = level === 2 ? (linear >>> 22) & 1023 : (linear >>> 12) & 1023;
+    for (let level = 2; ; level--) {
+      const index = level === 2 ? linear >>> 22 : (linear >>> 12) & 1023;
       const at = this.nested(cpu, table + index * 4, false);
-      if (at < 0) return -1;
+      if (at < 0) return false;
       const e = m.u32(at);
-      if ((e & P) === 0) return -1;
+      if ((e & P) === 0) return false;
       if ((e & RW) === 0) this.writable = false;
-      if ((e & US) === 0) this.user = false;
-      if (level === 1 || (e & PS && cr4 & CR4_PSE)) {
-        this.large = level === 2;
-        // PSE-36: bits 20:13 are address bits 39:32
-        const base =
-          level === 2 ? ((e & 0xffc0_0000) >>> 0) + ((e >>> 13) & 0xff) * HIGH : (e & 0xffff_f000) >>> 0;
-        this.gpa = base + (linear & (level === 2 ? 0x3f_ffff : 0xfff));
-        this.leafAddr = at;
-        this.leafLo = e;
-        return 0;
+      if ((e & US) === 0) this.userPage = false;
+      if (level === 1) return this.found(at, e, linear, (e & 0xffff_f000) >>> 0, 4096);
+      if (e & PS && cr4 & CR4_PSE) {
+        if (e & RSVD_4M) return this.reserved();
+        return this.found(at, e, linear, ((e & 0xffc0_0000) >>> 0) + ((e >>> 13) & 0xff) * HIGH, 0x40_0000);
       }
       if ((e & A) === 0) m.setU32(at, e | A);
       table = (e & 0xffff_f000) >>> 0;
     }
-    return -1;
   }
 
-  private reserved(): number {
+  private reserved(): false {
     this.errorCode |= PF_P | PF_RSVD;
-    return -1;
+    return false;
   }
 
   /** True when the frame holds translated code in the bytes [from, from + len) of it. */
@@ -219,3 +274,6 @@ export class Mmu {
     return (this.m.u32(info + frameInfo.codeLo.offset) | this.m.u32(info + frameInfo.codeHi.offset)) !== 0;
   }
 }
+
+/** The physical address in an 8-byte entry. */
+const addressIn = (lo: number, hi: number): number => (hi & 0xff) * HIGH + ((lo & 0xffff_f000) >>> 0);

@@ -19,6 +19,11 @@ export interface Platform {
   /** MOV CR8: the task priority, 0 to 15. */
   readCr8(cpu: number): number;
   writeCr8(cpu: number, value: number): void;
+  /**
+   * The guest wants to run what is not there, by name: an instruction that the engine or its CPU lacks, or code where
+   * there is no RAM. It has a fault for it; this is for the log, and is called each time.
+   */
+  cannotRun(cpu: number, what: string): void;
 }
 
 /** Why `Engine.run` came back. */
@@ -33,10 +38,12 @@ export const EXIT = {
   irqWindow: 3,
   /** Triple fault. */
   tripleFault: 4,
-  /** PAUSE in a loop, or MWAIT: another vCPU could use the time. */
+  /** PAUSE in a loop: another vCPU could use the time. */
   pause: 5,
-  /** The engine met an instruction it knows but does not have yet; `Engine.lastError` says which. */
-  unimplemented: 6,
+  /** The engine cannot go on, for no fault of the guest's; `Engine.lastError` says why. */
+  failed: 6,
+  /** MWAIT retired, with the line of `cpuState.monitorAt` unchanged: wait for a write there, or an interrupt. */
+  mwait: 7,
 } as const;
 export type Exit = (typeof EXIT)[keyof typeof EXIT];
 
@@ -44,6 +51,8 @@ export type Exit = (typeof EXIT)[keyof typeof EXIT];
 export interface Engine {
   /** Runs until something needs the hypervisor. `maxBlocks` bounds the time before `EXIT.budget`. */
   run(cpu: number, maxBlocks: number): Exit;
+  /** Runs one instruction, of a repeated string instruction one element: `EXIT.budget` unless there is something else. */
+  step(cpu: number): Exit;
   lastError: string;
   /** True when a maskable interrupt could be delivered now: IF set, no shadow. */
   interruptible(cpu: number): boolean;

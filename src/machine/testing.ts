@@ -2,10 +2,11 @@
  * A vCPU in 64-bit ring 3 for tests: identity-numbered page tables of its own, an IDT whose every gate leads to its own
  * HLT, so that a run always ends in a HLT that tells the vector.
  */
-import { GUEST_CR4 } from '../x86/cpuid.ts';
+import { baseCpuid, GUEST_CR4 } from '../x86/cpuid.ts';
+import type { CompileOptions } from './compiler/regions.ts';
 import { cpuState, SEG } from './cpu-state.ts';
 import { createEngine } from './create-engine.ts';
-import { InterpreterEngine } from './engine/engine.ts';
+import { type EngineOptions, InterpreterEngine } from './engine/engine.ts';
 import { Machine } from './machine.ts';
 import type { Platform } from './platform.ts';
 import { EXIT } from './platform.ts';
@@ -26,9 +27,7 @@ export interface Outcome {
 }
 
 export const nullPlatform: Platform = {
-  cpuid: (_c, _l, _s, out) => {
-    out.fill(0);
-  },
+  cpuid: (_c, leaf, subleaf, out) => baseCpuid(leaf, subleaf, out),
   rdmsr: () => false,
   wrmsr: () => false,
   ioRead: (_c, _p, size) => (size === 4 ? 0xffff_ffff : (1 << (8 * size)) - 1),
@@ -39,15 +38,21 @@ export const nullPlatform: Platform = {
   mmioWrite: () => {},
   readCr8: () => 0,
   writeCr8: () => {},
+  cannotRun: () => {},
 };
 
 export class TestCpu {
+  /** How engines of tests compile that do not say so themselves. */
+  static compile: CompileOptions | undefined;
   readonly machine: Machine;
   readonly engine: InterpreterEngine;
   readonly cpu: number;
   private readonly pml4: number;
 
-  constructor(platform: Platform = nullPlatform) {
+  constructor(
+    platform: Platform = nullPlatform,
+    options: Pick<EngineOptions, 'forcedEmulation' | 'compile'> = {},
+  ) {
     this.machine = Machine.create(sharedMemory(32 * MIB), 32 * MIB);
     this.engine = createEngine(this.machine, platform, {
       clock: { now: () => 0, wall: () => 0 },
@@ -55,6 +60,8 @@ export class TestCpu {
       tscKhz: 1_000_000,
       codeCacheBytes: 8 * MIB,
       cr4Allowed: GUEST_CR4,
+      compile: TestCpu.compile,
+      ...options,
     });
     this.cpu = this.machine.allocFrames(InterpreterEngine.frames()) * 4096;
     this.pml4 = this.machine.allocFrame() * 4096;

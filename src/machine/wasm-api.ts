@@ -13,6 +13,11 @@ export function sharedMemory(bytes: number): WasmMemory {
   return new api.Memory({ initial: 16, maximum: Math.ceil(bytes / 65536), shared: true });
 }
 
-export function instantiate(bytes: Uint8Array, memory: WasmMemory): Record<string, unknown> {
-  return new api.Instance(new api.Module(bytes), { env: { memory } }).exports;
+/** Instantiates a module on a memory; `imports` are the functions it takes from elsewhere. */
+export function instantiate(
+  bytes: Uint8Array,
+  memory: WasmMemory,
+  imports: Record<string, unknown> = {},
+): Record<string, unknown> {
+  return new api.Instance(new api.Module(bytes), { env: { memory, ...imports } }).exports;
 }

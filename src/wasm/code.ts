@@ -9,12 +9,13 @@ export class Code {
   length = 0;
 
   byte(b: number): void {
-    if (this.length === this.bytes.length) {
-      const bigger = new Uint8Array(this.bytes.length * 2);
-      bigger.set(this.bytes);
-      this.bytes = bigger;
-    }
+    if (this.length === this.bytes.length) this.grow(1);
     this.bytes[this.length++] = b;
+  }
+  private grow(more: number): void {
+    const bigger = new Uint8Array(Math.max(this.bytes.length * 2, this.length + more));
+    bigger.set(this.bytes);
+    this.bytes = bigger;
   }
 
   /** Unsigned LEB128 of a 32-bit value. */
@@ -50,7 +51,9 @@ export class Code {
   }
 
   append(from: Uint8Array): void {
-    for (const b of from) this.byte(b);
+    if (this.length + from.length > this.bytes.length) this.grow(from.length);
+    this.bytes.set(from, this.length);
+    this.length += from.length;
   }
 
   done(): Uint8Array {
@@ -129,6 +132,16 @@ export class Code {
   }
   end(): void {
     this.byte(OP.end);
+  }
+  call(func: number): void {
+    this.byte(OP.call);
+    this.u(func);
+  }
+  /** Through table 0; the index is on the stack. */
+  callIndirect(type: number): void {
+    this.byte(OP.call_indirect);
+    this.u(type);
+    this.byte(0);
   }
   br(depth: number): void {
     this.byte(OP.br);

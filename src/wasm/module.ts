@@ -7,6 +7,7 @@ export const I64 = 0x7e;
 export const F32 = 0x7d;
 export const F64 = 0x7c;
 export const V128 = 0x7b;
+const FUNCREF = 0x70;
 export type ValType = typeof I32 | typeof I64 | typeof F32 | typeof F64 | typeof V128;
 
 interface Func {
@@ -21,6 +22,7 @@ export class Module {
   private readonly funcImports: { module: string; name: string; type: number }[] = [];
   private readonly funcs: Func[] = [];
   private memory: { min: number; max: number } | undefined;
+  private table: { size: number; exported: string } | undefined;
 
   private type(params: ValType[], results: ValType[]): number {
     const key = `${params}>${results}`;
@@ -31,6 +33,16 @@ export class Module {
   /** Imports env.memory, shared; sizes in 64 KiB pages. */
   importSharedMemory(min: number, max: number): void {
     this.memory = { min, max };
+  }
+
+  /** Index of a function type, for `call_indirect`. */
+  functionType(params: ValType[], results: ValType[]): number {
+    return this.type(params, results);
+  }
+
+  /** Defines table 0, of functions, empty. */
+  functionTable(size: number, exported: string): void {
+    this.table = { size, exported };
   }
 
   /** All function imports must come before the first `func`. */
@@ -54,17 +66,21 @@ export class Module {
     });
     this.imports(out);
     section(out, 3, this.funcs, (c, f) => c.u(f.type));
-    const exported = this.funcs.map((f, i) => ({ name: f.exported, index: i + this.funcImports.length }));
-    section(
-      out,
-      7,
-      exported.filter((e) => e.name !== undefined),
-      (c, e) => {
-        name(c, e.name as string);
-        c.byte(0);
-        c.u(e.index);
-      },
-    );
+    const { table } = this;
+    section(out, 4, table ? [table] : [], (c, t) => {
+      c.byte(FUNCREF);
+      c.byte(0);
+      c.u(t.size);
+    });
+    const exported = this.funcs
+      .map((f, i) => ({ name: f.exported, kind: 0, index: i + this.funcImports.length }))
+      .concat(table ? [{ name: table.exported, kind: 1, index: 0 }] : [])
+      .filter((e) => e.name !== undefined);
+    section(out, 7, exported, (c, e) => {
+      name(c, e.name as string);
+      c.byte(e.kind);
+      c.u(e.index);
+    });
     section(out, 10, this.funcs, body);
     return out.done();
   }

@@ -16,20 +16,17 @@ const bits = (...positions: number[]): number => positions.reduce((w, b) => w + 
 
 /** Feature words, by leaf and register. Bits that depend on the vCPU (APIC, OSXSAVE, x2APIC mode) are added by who answers. */
 export const CpuFeatures = {
-  /** fpu de pse tsc msr pae cx8 apic sep mtrr pge mca cmov pat clflush mmx fxsr sse sse2 */
-  leaf1Edx: bits(0, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 16, 19, 23, 24, 25, 26),
-  /**
-   * sse3 ssse3 cx16 pcid sse4_1 x2apic movbe popcnt tsc_deadline xsave rdrand hypervisor. Not sse4_2, aes and pclmulqdq
-   * yet, though they are there: they run in helpers, and a program that is offered them would be slower for it.
-   */
-  leaf1Ecx: bits(0, 9, 13, 17, 19, 21, 22, 23, 24, 26, 30, 31),
-  /** fsgsbase bmi1 smep bmi2 invpcid rdseed adx; fcs and fds are not kept. Not sha, for the same reason. */
-  leaf7Ebx: bits(0, 3, 7, 8, 10, 13, 18, 19),
+  /** fpu de pse tsc msr pae cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 */
+  leaf1Edx: bits(0, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26),
+  /** sse3 pclmulqdq ssse3 cx16 pcid sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline aes xsave rdrand hypervisor */
+  leaf1Ecx: bits(0, 1, 9, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 30, 31),
+  /** fsgsbase bmi1 smep bmi2 invpcid rdseed adx smap sha; fcs and fds are not kept. */
+  leaf7Ebx: bits(0, 3, 7, 8, 10, 13, 18, 19, 20, 29),
   /** umip rdpid */
   leaf7Ecx: bits(2, 22),
   leaf7Edx: 0,
   /** The same as leaf 1 where AMD repeats it, and syscall nx pdpe1gb rdtscp lm. */
-  ext1Edx: bits(0, 2, 3, 4, 5, 6, 8, 9, 12, 13, 14, 15, 16, 23, 24) + bits(11, 20, 26, 27, 29),
+  ext1Edx: bits(0, 2, 3, 4, 5, 6, 8, 9, 12, 13, 14, 15, 16, 17, 23, 24) + bits(11, 20, 26, 27, 29),
   /** lahf_lm abm */
   ext1Ecx: bits(0, 5),
   /** Invariant TSC. */
@@ -39,6 +36,13 @@ export const CpuFeatures = {
   /** lfence_always_serializing null_selector_clears_base automatic_ibrs srso_no, for the same reason. */
   ext21Eax: bits(2, 6, 8, 29),
 } as const;
+
+/** What is there too, for guests whose configuration asks for it. */
+export const HiddenFeatures = {
+  /** monitor */
+  leaf1Ecx: bits(3),
+} as const;
+const FEATURE_MONITOR = 1 << 3;
 
 export const MAX_LEAF = 0xd;
 export const MAX_EXT_LEAF = 0x8000_0021;
@@ -60,6 +64,21 @@ export function baseCpuid(leaf: number, subleaf: number, out: Uint32Array): void
   out.fill(0);
   if (leaf >= 0x8000_0000) extended(leaf, out);
   else basic(leaf, subleaf, out);
+}
+
+/** The same with everything there is, hidden or not. */
+export function maxCpuid(leaf: number, subleaf: number, out: Uint32Array): void {
+  baseCpuid(leaf, subleaf, out);
+  if (leaf === 1) out[2] = (out[2]! | HiddenFeatures.leaf1Ecx) >>> 0;
+  if (leaf === 5 && (HiddenFeatures.leaf1Ecx | CpuFeatures.leaf1Ecx) & FEATURE_MONITOR) monitorLeaf(out);
+}
+
+/** MONITOR's line is 64 bytes; MWAIT has C1 alone, and interrupts end it even while they are masked, if it says so. */
+function monitorLeaf(out: Uint32Array): void {
+  out[0] = 64;
+  out[1] = 64;
+  out[2] = 3;
+  out[3] = 0x10;
 }
 
 function basic(leaf: number, subleaf: number, out: Uint32Array): void {
@@ -135,5 +154,5 @@ function extended(leaf: number, out: Uint32Array): void {
   }
 }
 
-/** CR4 bits that go with these features: TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP FSGSBASE PCIDE OSXSAVE SMEP. */
-export const GUEST_CR4 = bits(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 20);
+/** CR4 bits that go with these features: TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP FSGSBASE PCIDE OSXSAVE SMEP SMAP. */
+export const GUEST_CR4 = bits(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 20, 21);

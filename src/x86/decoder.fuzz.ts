@@ -1,4 +1,4 @@
-/** Compares the decoder with iced-x86, and makes the byte strings to compare them on. */
+/** Compares the decoder with iced-x86, one instruction at a time. What they are compared on: decoder-strings.fuzz.ts. */
 import {
   Code,
   Decoder,
@@ -157,6 +157,13 @@ function registerOrNone(reg: number): number {
   return reg === Register.None ? NO_REG : (REGISTERS.get(reg)?.reg ?? -1);
 }
 
+function compareSegment(i: Instruction): string | undefined {
+  // iced shows an ES, CS, SS or DS override in 64-bit mode although it does nothing.
+  const shown = REGISTERS.get(i.memorySegment)!.reg;
+  const idle = i.codeSize === IcedCodeSize.Code64 && shown < 4 && i.segmentPrefix !== Register.None;
+  return (idle ? insn.segOverride : insn.seg !== shown) ? 'segment' : undefined;
+}
+
 function compareMemory(i: Instruction, n: number, got: Operand): string | undefined {
   if (got.kind !== OPK.mem) return `operand ${n}: memory`;
   const rip = i.memoryBase === Register.RIP || i.memoryBase === Register.EIP;
@@ -168,10 +175,8 @@ function compareMemory(i: Instruction, n: number, got: Operand): string | undefi
   if (addrSize !== 0 && addrSize !== insn.addrSize) return 'address size';
   const disp = join(insn.disp, insn.dispHi) + (rip ? i.nextIP : 0n);
   if (mask(disp, insn.addrSize) !== mask(i.memoryDisplacement, insn.addrSize)) return 'displacement';
-  // iced shows an ES, CS, SS or DS override in 64-bit mode although it does nothing.
-  const shown = REGISTERS.get(i.memorySegment)!.reg;
-  const idle = i.codeSize === IcedCodeSize.Code64 && shown < 4 && i.segmentPrefix !== Register.None;
-  if (idle ? insn.segOverride : insn.seg !== shown) return 'segment';
+  const segment = compareSegment(i);
+  if (segment !== undefined) return segment;
   const bytes = MemorySizeExt.size(i.memorySize);
   return bytes !== 0 && got.size !== 0 && bytes !== got.size
     ? `memory size ${got.size}, not ${bytes}`
@@ -214,6 +219,40 @@ function compareOperand(i: Instruction, n: number, got: Operand, name: string): 
   return kind <= OpKind.FarBranch32 ? compareBranch(i, n, got) : compareImmediate(i, n, got);
 }
 
+/** Bytes of one stack element of what has no operand to tell them; undefined for the others. */
+function stackWidth(i: Instruction, name: string): number | undefined {
+  const moved = i.stackPointerIncrement;
+  switch (name) {
+    case 'ret':
+      return i.opCount > 0 ? moved - Number(i.immediate(0)) : moved;
+    case 'retf':
+      return (i.opCount > 0 ? moved - Number(i.immediate(0)) : moved) / 2;
+    case 'call':
+    case 'push':
+      return -moved;
+    case 'callf':
+      return -moved / 2;
+    case 'pop':
+      return moved;
+    case 'enter':
+    case 'leave':
+      return 1 << 'bwdq'.indexOf(/^[a-z]+?([wdq])(_|$)/i.exec(CODES[i.code]!)![1]!);
+    default:
+      return undefined;
+  }
+}
+
+/** Segment and address size of the memory that string instructions and their like have without an operand. */
+function compareImplicit(i: Instruction, name: string): string | undefined {
+  if (!i.isStringInstruction && name !== 'xlat' && !IMPLICIT_FIRST.has(name)) return undefined;
+  const kinds = Array.from({ length: i.opCount }, (_, n) => i.opKind(n));
+  const strings = kinds.filter((kind) => kind >= OpKind.MemorySegSI && kind <= OpKind.MemoryESRDI);
+  const bytes = strings.map((kind) => 2 << ((kind - OpKind.MemorySegSI) % 3));
+  if (bytes.some((size) => size !== insn.addrSize)) return 'address size';
+  const overridable = name === 'xlat' || strings.some((kind) => kind <= OpKind.MemorySegRDI);
+  return overridable ? compareSegment(i) : undefined;
+}
+
 /** Everything about a valid instruction; the first difference in words. */
 function compareInstruction(i: Instruction): string | undefined {
   const want = expectedOp(i);
@@ -222,10 +261,14 @@ function compareInstruction(i: Instruction): string | undefined {
   if (want.size !== undefined && insn.opSize !== want.size) return `operand size ${insn.opSize}`;
   if (want.cc !== undefined && insn.cc !== want.cc) return 'condition';
   if (insn.lock !== i.hasLockPrefix) return 'lock';
+  const width = stackWidth(i, want.name);
+  if (width !== undefined && insn.opSize !== width) return `operand size ${insn.opSize}, not ${width}`;
   if (i.isStringInstruction) {
     const rep = i.hasRepPrefix ? 0xf3 : i.hasRepnePrefix ? 0xf2 : 0;
-    if (insn.rep !== rep && !/^(ins|outs|movs|stos|lods)$/.test(want.name)) return 'rep';
+    if (insn.rep !== rep) return `rep ${insn.rep}, not ${rep}`;
   }
+  const implicit = compareImplicit(i, want.name);
+  if (implicit !== undefined) return implicit;
   const listed = listedOperands(i, want.name);
   if (insn.count !== listed.length && want.name !== 'nop') return `${insn.count} operands`;
   for (const [ours, n] of listed.entries()) {
@@ -266,66 +309,3 @@ export function compareAt(decoder: Decoder, bytes: Uint8Array, offset: number, i
 export function newDecoder(bytes: Uint8Array, size: CodeSize): Decoder {
   return new Decoder(size, bytes, DecoderOptions.None);
 }
-
-/** A small seeded generator (mulberry32): numbers from 0 to `n` - 1. */
-export function random(seed: number): (n: number) => number {
-  let state = seed;
-  return (n) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
-
-const PREFIXES = [0x66, 0x66, 0xf3, 0xf3, 0xf2, 0xf2, 0xf0, 0x67, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
-
-/** 16 to 24 bytes that look like an instruction: some prefixes, an opcode of any map, anything behind it. */
-export function randomCode(pick: (n: number) => number, size: CodeSize, out: number[]): number[] {
-  out.length = 0;
-  for (let n = pick(8) < 5 ? pick(3) : 0; n > 0; n--) out.push(PREFIXES[pick(PREFIXES.length)]!);
-  if (size === 64 && pick(2) === 0) out.push(0x40 + pick(16));
-  const map = pick(8);
-  if (map >= 2) out.push(...[[0x0f], [0x0f], [0x0f], [0x0f, 0x38], [0x0f, 0x3a], [0xc4]][map - 2]!);
-  if (map === 7)
-    out.push((pick(8) << 5) | (1 + pick(3)), pick(4) === 0 ? pick(256) : 0x78 | pick(4) | (pick(2) << 7));
-  const tail = 18;
-  for (let n = 0; n < tail; n++) out.push(pick(16) === 0 ? [0, 0x7f, 0x80, 0xff][pick(4)]! : pick(256));
-  return out;
-}
-
-/** ModRM bytes of each reg with a memory operand and a register. */
-const MODRM = Array.from({ length: 16 }, (_, n) => ((n & 7) << 3) | (n < 8 ? 0x01 : 0xc1));
-/** And with each register, for opcodes where rm is part of the opcode. */
-const MODRM_RM = [...MODRM.slice(0, 8), ...Array.from({ length: 64 }, (_, n) => 0xc0 | n)];
-
-/** Every opcode of the four legacy maps under each mandatory prefix. */
-export function* everyOpcode(): Generator<number[]> {
-  for (const prefix of [[], [0x66], [0xf3], [0xf2]]) {
-    for (const lead of [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]) {
-      for (let opcode = 0; opcode < 256; opcode++) {
-        const x87 = lead.length === 0 && (opcode & 0xf8) === 0xd8;
-        for (const modrm of x87 || lead.length === 1 ? MODRM_RM : MODRM) {
-          yield [...prefix, ...lead, opcode, modrm, ...TAIL];
-        }
-      }
-    }
-  }
-}
-
-/** The same under VEX: all prefixes, W, and two values of vvvv and of L. */
-export function* everyVexOpcode(): Generator<number[]> {
-  for (let last = 0; last < 16; last++) {
-    for (const vvvv of [0x78, 0x70]) {
-      const payload = ((last & 8) << 4) | (last & 7) | vvvv;
-      for (const map of [0xe1, 0xe2, 0xe3]) {
-        for (let opcode = 0; opcode < 256; opcode++) {
-          for (const modrm of [0x01, 0xc1, 0xc8, 0xd1, 0x1f])
-            yield [0xc4, map, payload, opcode, modrm, ...TAIL];
-        }
-      }
-    }
-  }
-}
-
-const TAIL = [0x24, 0x80, 0x7f, 0x12, 0xff, 0x34, 0x56, 0x90, 0x90, 0x90];

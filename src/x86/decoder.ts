@@ -33,7 +33,6 @@ const SEG_DS = 3;
 let prefix66 = false;
 /** Index of the mandatory prefix: none, 66, F3, F2. */
 let mandatory = 0;
-let isVex = false;
 let vexL = 0;
 let hasModrm = false;
 
@@ -94,7 +93,7 @@ function reset(): void {
   insn.scale = insn.disp = insn.dispHi = 0;
   insn.imm = insn.immHi = insn.imm2 = 0;
   insn.modrm = insn.opcode = insn.map = 0;
-  prefix66 = hasModrm = isVex = false;
+  insn.vex = prefix66 = hasModrm = false;
   vexL = 0;
 }
 
@@ -106,7 +105,7 @@ function startsVex(opcode: number): boolean {
 /** Reads a VEX prefix after its first byte; returns the index of its table, or -1 where there is none. */
 function readVex(first: number): number {
   if (prefix66 || insn.rep !== 0 || insn.lock || insn.rex !== 0) return -1;
-  isVex = true;
+  insn.vex = true;
   let map = 1;
   let last = u8();
   let rexBits = (~last >> 5) & 4;
@@ -200,12 +199,12 @@ function specialExists(): boolean {
 function decodeForm(form: number): void {
   const flags = FORM_FLAGS[form]!;
   if ((flags & FORM.modrm) !== 0) readModrm();
+  if (insn.vex && !vexFits(flags)) return;
   insn.opSize = operandSize(flags);
   if ((flags & FORM.usesRep) !== 0) insn.rep = 0;
   const count = FORM_COUNT[form]!;
   insn.count = count;
   for (let i = 0; i < count; i++) fillOperand(insn.operands[i]!, FORM_OPERANDS[form * 4 + i]!);
-  if (isVex && !vexFits(flags)) return;
   if (insn.lock && !lockFits(flags)) return;
   if ((flags & FORM.special) !== 0 && !specialExists()) return;
   insn.op = FORM_OP[form]!;

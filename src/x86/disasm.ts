@@ -80,6 +80,14 @@ function mnemonic(insn: Insn): string {
   return STRING_OPS.has(insn.op) ? name + SUFFIX[insn.opSize] : name;
 }
 
+const MAPS = ['', '0f ', '0f 38 ', '0f 3a '];
+
+/** An encoding without a name: its map and opcode. */
+export function encodingName(insn: Insn): string {
+  const opcode = insn.opcode.toString(16).padStart(2, '0');
+  return `${insn.lock ? 'lock ' : ''}${insn.vex ? 'vex ' : ''}${MAPS[insn.map] ?? ''}${opcode}`;
+}
+
 /** One line of text; `rip` is the instruction's address, for branch targets. */
 export function disassemble(insn: Insn, rip = 0n): string {
   let immediates = 0;

@@ -8,7 +8,7 @@
  * An addition's carry vector is maj(a, b, ~r); that of r = a - b is the one of r + b = a. The last two fields are for
  * flags that no result could give (POPF, UCOMISD). @spec SDM 1 3.4.3
  */
-import type { Sem, Size, V32, V64, Var } from './sem/sem.ts';
+import type { FlagSource, Sem, Size, V32, V64, Var } from './sem/sem.ts';
 
 export const CF = 1;
 export const PF = 4;
@@ -40,24 +40,45 @@ function carryVector(e: Sem, z: Size, x: Var, y: Var, sum: Var): V64 {
   return e.or(top, e.and(e.get(c), e.c(8)));
 }
 
+/** Flags that are computed now, or when they are wanted. */
+export function putFlags(
+  e: Sem,
+  uses: readonly Var[],
+  compute: () => void,
+  from?: FlagSource,
+  keeps = false,
+): void {
+  if (!e.deferFlags?.(uses, keeps, compute, from)) compute();
+}
+
 /** Flags of r = x + y (+ carry). */
 export function flagsAdd(e: Sem, z: Size, x: Var, y: Var, r: Var): void {
-  e.setFlags(e.get(r), carryVector(e, z, x, y, r));
+  const compute = (): void => e.setFlags(e.get(r), carryVector(e, z, x, y, r));
+  putFlags(e, [x, y, r], compute, { kind: 'result', r });
 }
-/** Flags of r = x - y (- borrow). */
+/** Flags of r = x - y. */
 export function flagsSub(e: Sem, z: Size, x: Var, y: Var, r: Var): void {
-  e.setFlags(e.get(r), carryVector(e, z, r, y, x));
+  const compute = (): void => e.setFlags(e.get(r), carryVector(e, z, r, y, x));
+  putFlags(e, [x, y, r], compute, { kind: 'sub', x, y, r });
+}
+/** Flags of r = x - y - borrow. */
+export function flagsBorrow(e: Sem, z: Size, x: Var, y: Var, r: Var): void {
+  const compute = (): void => e.setFlags(e.get(r), carryVector(e, z, r, y, x));
+  putFlags(e, [x, y, r], compute, { kind: 'result', r });
 }
 export function flagsLogic(e: Sem, r: Var): void {
-  e.setFlags(e.get(r), e.c(0));
+  putFlags(e, [r], () => e.setFlags(e.get(r), e.c(0)), { kind: 'logic', r });
 }
 /** INC and DEC: like ADD and SUB of 1, but CF stays. */
 export function flagsKeepCarry(e: Sem, z: Size, x: Var, one: Var, r: Var, subtract: boolean): void {
-  const vec = e.let(subtract ? carryVector(e, z, r, one, x) : carryVector(e, z, x, one, r));
-  const old = e.let(e.flagVec());
-  const differ = e.shrs(e.xor(vec, old), e.c(63));
-  const flip = e.let(e.and(differ, e.big(TOP2)));
-  e.setFlags(e.get(r), e.xor(vec, flip));
+  const compute = (): void => {
+    const vec = e.let(subtract ? carryVector(e, z, r, one, x) : carryVector(e, z, x, one, r));
+    const old = e.let(e.flagVec());
+    const differ = e.shrs(e.xor(vec, old), e.c(63));
+    const flip = e.let(e.and(differ, e.big(TOP2)));
+    e.setFlags(e.get(r), e.xor(vec, flip));
+  };
+  putFlags(e, [x, one, r], compute, { kind: 'result', r }, true);
 }
 /** Flags from a result, a carry (0 or 1) and an overflow (0 or 1); AF cleared. */
 export function flagsFrom(e: Sem, r: Var, cf: Var, of: Var): void {
@@ -77,7 +98,10 @@ export function setCarry(e: Sem, cf: Var): void {
   e.setFlags(e.flagRes(), e.get(res));
 }
 
-export const carry = (e: Sem): V64 => e.shru(e.flagVec(), e.c(63));
+export function carry(e: Sem): V64 {
+  const known = e.conditionOf?.(2);
+  return known ? e.bool(known) : e.shru(e.flagVec(), e.c(63));
+}
 const zero = (e: Sem): V32 => e.eqz(e.flagRes());
 const signBits = (e: Sem): V64 => e.xor(e.flagRes(), e.shl(e.flagVec(), e.c(47)));
 const overflowBits = (e: Sem): V64 => e.xor(e.flagVec(), e.shl(e.flagVec(), e.c(1)));
@@ -89,7 +113,7 @@ function parity(e: Sem): V64 {
 
 /** Condition code cc (0-15) as in Jcc. */
 export function condition(e: Sem, cc: number): V32 {
-  const base = baseCondition(e, cc >> 1);
+  const base = e.conditionOf?.(cc & ~1) ?? baseCondition(e, cc >> 1);
   return cc & 1 ? e.notBool(base) : base;
 }
 

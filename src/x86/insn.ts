@@ -65,6 +65,8 @@ export class Insn {
   /** Second immediate (ENTER's level, EXTRQ/INSERTQ). */
   imm2 = 0;
   modrm = 0;
+  /** It has a VEX prefix. */
+  vex = false;
   /** The opcode byte and its map: 0 one-byte, 1 0F, 2 0F38, 3 0F3A. */
   opcode = 0;
   map = 0;

@@ -8,8 +8,8 @@ import { X87 } from './opcode-table-x87.ts';
 
 type Table = Readonly<Record<number, string | readonly string[]>>;
 
-/** Legacy maps 0 to 3, then VEX maps 1 to 3 (VEX map 1 and EVEX are to come). */
-const MAPS: readonly Table[] = [
+/** Legacy maps 0 to 3, then VEX maps 1 to 3; VEX map 1, and EVEX, have nothing in them. */
+export const MAPS: readonly Table[] = [
   { ...ONE_BYTE, 216: X87 },
   TWO_BYTE,
   MAP_0F38,

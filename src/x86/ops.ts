@@ -96,6 +96,16 @@ export const OP_NAMES = [
   ...FLOAT_VECTOR,
 ] as const;
 
+/** The operations by family, for who shows them. */
+export const OP_FAMILIES: Readonly<Record<string, readonly OpName[]>> = {
+  'General registers': INTEGER,
+  'Control flow, stack, strings and ports': CONTROL,
+  System: SYSTEM,
+  x87: X87,
+  'Integer vectors: MMX, SSE, AES, SHA': INTEGER_VECTOR,
+  'Floating-point vectors: SSE': FLOAT_VECTOR,
+};
+
 export type OpName = (typeof OP_NAMES)[number];
 
 /** Mnemonic to id; `OP.invalid` is 0. */

@@ -1,191 +1,151 @@
 /**
- * Records the vector files: builds cases for every form, has native.c run them, writes what came out.
- *
- *   node tools/vectors/run.mjs [integer|sse|bmi|crypto|x87]...
+ * Makes the input of a form's n-th case: always the same one, from a generator seeded by the form's key and n. Inputs are
+ * therefore never stored. What is random here may only change together with the recorded files.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { buildCase, type Case, type OperandKind } from './build.ts';
-import { parseEncoding, type SizeLetter } from './encode.ts';
-import type { Form } from './form.ts';
-import {
-  CODE_BASE,
-  FLAG_MASK,
-  MEM_BASE,
-  MEM_SIZE,
-  type Outcome,
-  type Recorded,
-  type State,
-  writeVectors,
-} from './format.ts';
-import { BMI_FORMS } from './forms-bmi.ts';
-import { CRYPTO_FORMS } from './forms-crypto.ts';
-import { INTEGER_FORMS } from './forms-integer.ts';
-import { SSE_FORMS } from './forms-sse.ts';
-import { Random } from './random.ts';
-import { recordX87 } from './x87-generate.ts';
+import { K } from '../../src/x86/opcode-form.ts';
+import { Builder } from './builder.ts';
+import { emit } from './emit.ts';
+import type { VectorForm } from './forms.ts';
+import { alignmentOf, laneOf, roundsOf } from './operands.ts';
+import { prepare } from './prepare.ts';
+import { randomUnit, restingUnit, usesUnit } from './prepare-unit.ts';
+import { edgeInt, hash, putLanes } from './random.ts';
+import { AT, BASED_BASE, FX, type Kase, SEG, SELECTOR } from './record.ts';
+import { undefinedFlags } from './undefined-flags.ts';
 
-/** Offsets in native.c's `struct kase`. */
-const KASE = {
-  flags: 128,
-  rip: 136,
-  xmm: 144,
-  mxcsr: 400,
-  length: 404,
-  code: 408,
-  fault: 472,
-  error: 476,
-  cr2: 480,
-  mem: 488,
-};
-const KASE_SIZE = KASE.mem + MEM_SIZE;
-const BATCH = 1000;
+/** Such that the offsets that lead to the window are canonical, which AMD's CPUs ask of them and not of sums alone. */
+const FS_BASES = [0n, 0x2000n, 0x7f00_1234_5000n, 0xffff_ff00_0000_1000n];
+/** CF PF AF ZF SF OF, and DF. */
+const STATUS = 0x8d5;
+const DF = 0x400;
+const FLAGS_ON = 0x202;
 
-const SETS: Readonly<Record<string, { forms: readonly Form[]; seed: number; lane: 'int' | 'float' }>> = {
-  integer: { forms: INTEGER_FORMS, seed: 1, lane: 'int' },
-  sse: { forms: SSE_FORMS, seed: 2, lane: 'float' },
-  bmi: { forms: BMI_FORMS, seed: 3, lane: 'int' },
-  crypto: { forms: CRYPTO_FORMS, seed: 4, lane: 'int' },
-};
-
-function makeBackground(r: Random): State {
-  const gpr = BigUint64Array.from({ length: 16 }, () => r.u64());
-  gpr[4] = BigInt(MEM_BASE + 0x1000 + r.below(64) * 16);
-  return { gpr, flags: 0, xmm: r.bytes(256), mxcsr: 0x1f80, mem: r.bytes(MEM_SIZE), memBase: MEM_BASE };
-}
-
-function kindsOf(form: Form): OperandKind[] {
-  const enc = parseEncoding(form.enc);
-  if (enc.modrm === 'none') return ['none'];
-  const kinds: OperandKind[] = [];
-  if (form.rm !== 'm') kinds.push('reg');
-  if (form.rm !== 'r') kinds.push('mem');
-  if (form.lock) kinds.push('lock');
-  return kinds;
-}
-
-function buildAll(
-  forms: readonly Form[],
-  r: Random,
-  backgrounds: State[],
-): { made: Case; background: number }[] {
-  const out: { made: Case; background: number }[] = [];
-  for (const form of forms) {
-    for (const size of form.sizes) {
-      for (const kind of kindsOf(form)) {
-        const count = kind === 'lock' ? 8 : (form.cases ?? (kind === 'none' ? 40 : 28));
-        for (let i = 0; i < count; i++) {
-          const background = r.below(backgrounds.length);
-          const made = buildCase(r, form, size as SizeLetter, kind, backgrounds[background]!);
-          out.push({ made, background });
-        }
-      }
-    }
+function fillSegments(b: Builder): void {
+  const { r, rec, mode } = b;
+  const set = (seg: number, sel: number): void => rec.setU16(AT.sel + 2 * seg, sel);
+  set(SEG.cs, mode === 64 ? SELECTOR.code64 : mode === 32 ? SELECTOR.code32 : SELECTOR.code16);
+  set(SEG.ss, mode === 16 ? SELECTOR.data16 : SELECTOR.data);
+  if (mode === 64) {
+    rec.setU64(AT.fsBase, r.pick(FS_BASES));
+    rec.setU64(AT.gsBase, r.pick(FS_BASES));
+    return;
   }
-  return out;
+  set(SEG.ds, mode === 16 ? SELECTOR.data16 : SELECTOR.data);
+  set(SEG.es, mode === 16 ? SELECTOR.data16 : r.pick([SELECTOR.data, SELECTOR.based, SELECTOR.short]));
+  set(SEG.fs, mode === 16 ? SELECTOR.data : SELECTOR.data16);
+  set(SEG.gs, SELECTOR.based);
+  // as loading those selectors leaves them
+  rec.setU64(AT.fsBase, b.segBase(SEG.fs));
+  rec.setU64(AT.gsBase, BigInt(BASED_BASE));
 }
 
-function pack(batch: Case[]): Buffer {
-  const buffer = Buffer.alloc(batch.length * KASE_SIZE);
-  batch.forEach(({ state, code }, n) => {
-    const at = n * KASE_SIZE;
-    state.gpr.forEach((v, i) => {
-      buffer.writeBigUInt64LE(v, at + i * 8);
-    });
-    buffer.writeUInt32LE(state.flags | 0x202, at + KASE.flags);
-    buffer.set(state.xmm, at + KASE.xmm);
-    buffer.writeUInt32LE(state.mxcsr, at + KASE.mxcsr);
-    buffer.writeUInt32LE(code.length, at + KASE.length);
-    buffer.set(code, at + KASE.code);
-    buffer.set(state.mem, at + KASE.mem);
-  });
-  return buffer;
+function fillRegisters(b: Builder): void {
+  const { r, rec } = b;
+  const bits = Math.max(8, b.bits);
+  for (let i = 0; i < 16; i++) {
+    edgeInt(r, bits);
+    rec.words[2 * i] = r.lo;
+    rec.words[2 * i + 1] = b.mode === 64 ? r.hi : 0;
+  }
+  for (let i = FX.xmm; i < FX.end; i += 4) rec.setU32(AT.fx + i, r.u32());
+  b.flags = FLAGS_ON | (r.u32() & STATUS) | (r.chance(12) ? DF : 0);
 }
 
-function unpack(buffer: Buffer, n: number): Outcome {
-  const at = n * KASE_SIZE;
-  return {
-    gpr: BigUint64Array.from({ length: 16 }, (_, i) => buffer.readBigUInt64LE(at + i * 8)),
-    flags: buffer.readUInt32LE(at + KASE.flags) & FLAG_MASK,
-    xmm: Uint8Array.prototype.slice.call(buffer, at + KASE.xmm, at + KASE.mxcsr),
-    mxcsr: buffer.readUInt32LE(at + KASE.mxcsr),
-    mem: Uint8Array.prototype.slice.call(buffer, at + KASE.mem, at + KASE_SIZE),
-    memBase: MEM_BASE,
-    fault: buffer.readInt32LE(at + KASE.fault),
-    errorCode: buffer.readUInt32LE(at + KASE.error),
-    cr2: buffer.readBigUInt64LE(at + KASE.cr2),
-    rip: Number(buffer.readBigUInt64LE(at + KASE.rip)),
-  };
+function fillWindow(b: Builder): void {
+  const { r, rec } = b;
+  b.placeWindow();
+  const end = (AT.mem + b.windowLength) >> 2;
+  for (let i = AT.mem >> 2; i < end; i++) rec.words[i] = r.u32();
 }
 
-function runBatch(native: string, batch: Case[]): Outcome[] {
-  const result = spawnSync(native, { input: pack(batch), maxBuffer: batch.length * KASE_SIZE + 4096 });
-  const done = Math.floor((result.stdout?.length ?? 0) / KASE_SIZE);
-  if (result.status !== 0 || done !== batch.length) {
-    const at = batch[done];
-    const code = Buffer.from(at?.code ?? []).toString('hex');
-    throw new Error(
-      `recorder stopped (status ${result.status}, signal ${result.signal}) at ${at?.name} ${code}`,
+/** Rounding, denormal handling, sticky flags, masks. */
+function fillMxcsr(b: Builder): void {
+  const { r } = b;
+  const masks = roundsOf(b.form.op) && r.chance(6) ? r.below(64) << 7 : 0x1f80;
+  const rounding = r.chance(40) ? r.below(4) << 13 : 0;
+  const zeros = (r.chance(10) ? 0x40 : 0) | (r.chance(10) ? 0x8000 : 0);
+  b.mxcsr = masks | rounding | zeros | (r.chance(30) ? r.below(64) : 0);
+}
+
+/** ModRM fields as far as the form leaves them open. */
+function chooseRegisters(b: Builder): void {
+  const { r, form, mode } = b;
+  const registers = mode === 64 ? 16 : 8;
+  b.path = r.pick(form.paths);
+  b.reg = b.path.reg >= 0 ? b.path.reg : r.below(registers);
+  b.rm = b.path.rm >= 0 ? b.path.rm : r.below(registers);
+  if (form.operands.some((o) => o.kind === K.st)) b.rm &= 7;
+  if (form.rm === 'none') b.reg = opcodeRegister(b);
+  b.rex40 = mode === 64 && r.chance(15);
+  b.vvvv = form.operands.some((o) => o.kind === K.vvvv) ? r.below(registers) : 0;
+}
+function opcodeRegister(b: Builder): number {
+  if (b.operand(K.opcodeReg) === undefined) return 0;
+  const high = b.mode === 64 && (b.path.b < 0 ? b.r.chance(50) : b.path.b === 1);
+  return (b.form.opcode & 7) | (high ? 8 : 0);
+}
+
+const MEMORY_KINDS: ReadonlySet<number> = new Set([K.rm, K.xmmRm, K.mmRm, K.moffs]);
+
+function chooseMemory(b: Builder): void {
+  const memory = b.form.operands.find((o) => MEMORY_KINDS.has(o.kind));
+  b.bytes = memory ? b.sizeOf(memory.memorySize) : 0;
+  b.align = alignmentOf(b.form.op, b.bytes);
+  // a pending exception of the x87 comes before any access
+  const pending = (b.rec.u16(AT.fx + FX.fsw) & 0x80) !== 0;
+  b.target = b.chooseTarget(Math.max(1, b.bytes), b.align, !pending);
+}
+
+/** Values of the operands: lanes in vector registers and memory, an edge in memory otherwise. */
+function fillOperands(b: Builder): void {
+  const { r, rec, form } = b;
+  const lane = laneOf(r, form.op, b.bits);
+  const vector = b.operand(K.xmmRm, K.xmmReg) !== undefined;
+  const at = b.inWindow(b.target, b.bytes);
+  if (at >= 0 && b.bytes > 0) {
+    const size = Number(lane.slice(1)) / 8;
+    putLanes(
+      r,
+      rec.view,
+      at,
+      b.bytes,
+      size > b.bytes ? (b.bytes === 4 ? 'i32' : b.bytes === 2 ? 'i16' : 'i8') : lane,
     );
   }
-  return batch.map((_, n) => unpack(result.stdout, n));
+  if (!vector) return;
+  const xmm = (n: number): number => AT.fx + FX.xmm + 16 * n;
+  putLanes(r, rec.view, xmm(b.rm), 16, lane);
+  putLanes(r, rec.view, xmm(b.reg), 16, lane);
+  if (r.chance(5)) rec.bytes.copyWithin(xmm(b.rm), xmm(b.reg), xmm(b.reg) + 16);
 }
 
-function record(name: string, native: string, folder: string): void {
-  const set = SETS[name];
-  if (set === undefined) throw new Error(`no set of forms is called ${name}; there are ${Object.keys(SETS)}`);
-  const r = new Random(set.seed);
-  const backgrounds = Array.from({ length: 4 }, () => makeBackground(r));
-  const cases = buildAll(set.forms, r, backgrounds);
-  const recorded: Recorded[] = [];
-  const faults = new Map<number, number>();
-  for (let i = 0; i < cases.length; i += BATCH) {
-    const batch = cases.slice(i, i + BATCH);
-    const outcomes = runBatch(
-      native,
-      batch.map((c) => c.made),
-    );
-    batch.forEach(({ made, background }, n) => {
-      const out = outcomes[n]!;
-      if (out.rip < CODE_BASE || out.rip > CODE_BASE + 255)
-        throw new Error(`${made.name} ran away to ${out.rip}`);
-      faults.set(out.fault, (faults.get(out.fault) ?? 0) + 1);
-      const vector = {
-        name: made.name,
-        code: made.code,
-        in: made.state,
-        out,
-        undefinedFlags: made.undefinedFlags,
-      };
-      recorded.push({ vector, background });
-    });
-  }
-  const file = writeVectors(backgrounds, recorded);
-  writeFileSync(join(folder, `${name}.vec.gz`), file);
-  const tally = [...faults]
-    .map(([fault, count]) => `${fault < 0 ? 'none' : `#${fault}`} ${count}`)
-    .join(', ');
-  process.stdout.write(`${name}: ${recorded.length} vectors, ${file.length} bytes; faults: ${tally}\n`);
-}
+/** One builder serves all: nothing of it outlives a case. */
+const builder = new Builder();
 
-/** `root` is the project's folder. */
-export function main(root: string, sets: string[]): void {
-  const work = mkdtempSync(join(tmpdir(), 'vectors-'));
-  try {
-    const native = join(work, 'native');
-    const source = join(root, 'tools/vectors/native.c');
-    execFileSync('gcc', ['-O1', '-Wall', '-static', '-fno-pie', '-no-pie', '-o', native, source], {
-      stdio: 'inherit',
-    });
-    const folder = join(root, 'src/x86/vectors');
-    mkdirSync(folder, { recursive: true });
-    for (const name of sets.length > 0 ? sets : [...Object.keys(SETS), 'x87']) {
-      if (name === 'x87') recordX87(root);
-      else record(name, native, folder);
-    }
-  } finally {
-    rmSync(work, { recursive: true });
-  }
+export function generate(form: VectorForm, number: number, kase: Kase): void {
+  const b = builder;
+  kase.form = form;
+  kase.number = number;
+  b.kase = kase;
+  b.rec = kase.input;
+  b.form = form;
+  b.avoid = 0;
+  b.imm = [];
+  b.branch = -1;
+  b.implicit = {};
+  b.r.seed(hash(form.key), number);
+  b.rec.bytes.fill(0, 0, AT.mem);
+  fillSegments(b);
+  fillRegisters(b);
+  fillWindow(b);
+  fillMxcsr(b);
+  chooseRegisters(b);
+  if (usesUnit(form)) randomUnit(b);
+  else restingUnit(b);
+  chooseMemory(b);
+  fillOperands(b);
+  prepare(b);
+  emit(b);
+  kase.address = b.target;
+  kase.undefinedFlags = undefinedFlags(b);
 }

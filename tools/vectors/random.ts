@@ -1,29 +1,37 @@
-/** Repeatable random numbers, and operand values biased towards the edges. */
+/** Repeatable random numbers, and operand values biased towards the edges. Values of 64 bits are pairs of words. */
 
-/** xorshift128: the same seed records the same file. */
+/** sfc32: the same seed gives the same case. */
 export class Random {
-  private readonly s: Uint32Array;
+  private a = 0;
+  private b = 0;
+  private c = 0;
+  private d = 0;
+  /** Answers of those that choose more than 32 bits. */
+  lo = 0;
+  hi = 0;
 
-  constructor(seed: number) {
-    this.s = Uint32Array.from([seed, 0x9e3779b9, 0x243f6a88, 0xb7e15162]);
-    for (let i = 0; i < 16; i++) this.u32();
+  seed(x: number, y: number): void {
+    this.a = x;
+    this.b = y;
+    this.c = 0x9e37_79b9;
+    this.d = 1;
+    for (let i = 0; i < 12; i++) this.u32();
   }
   u32(): number {
-    const s = this.s;
-    let t = s[3]!;
-    const head = s[0]!;
-    s.copyWithin(1, 0, 3);
-    t ^= t << 11;
-    t ^= t >>> 8;
-    s[0] = t ^ head ^ (head >>> 19);
-    return s[0]!;
+    const t = (this.a + this.b + this.d) | 0;
+    this.d = (this.d + 1) | 0;
+    this.a = this.b ^ (this.b >>> 9);
+    this.b = (this.c + (this.c << 3)) | 0;
+    this.c = (this.c << 21) | (this.c >>> 11);
+    this.c = (this.c + t) | 0;
+    return t >>> 0;
   }
-  /** 0 … n-1. */
+  /** 0 ... n-1. */
   below(n: number): number {
-    return this.u32() % n;
+    return Math.floor((this.u32() / 0x1_0000_0000) * n);
   }
   chance(percent: number): boolean {
-    return this.below(100) < percent;
+    return this.u32() < percent * 42_949_672;
   }
   pick<T>(list: readonly T[]): T {
     return list[this.below(list.length)]!;
@@ -31,105 +39,130 @@ export class Random {
   u64(): bigint {
     return (BigInt(this.u32()) << 32n) | BigInt(this.u32());
   }
-  bytes(n: number): Uint8Array {
-    return Uint8Array.from({ length: n }, () => this.u32() >>> 24);
+  pair(lo: number, hi: number): void {
+    this.lo = lo >>> 0;
+    this.hi = hi >>> 0;
   }
 }
 
-/** An integer of `bits` bits, often one at which carries, signs and sizes turn over. */
-export function edgeInt(r: Random, bits: number): bigint {
-  const n = BigInt(bits);
-  const all = (1n << n) - 1n;
-  const sign = 1n << (n - 1n);
-  const choices: readonly (() => bigint)[] = [
-    () => r.pick([0n, 1n, all, sign, sign - 1n, sign + 1n, all - 1n, 2n]),
-    () => r.pick([0n, 1n, all, sign, sign - 1n]),
-    () => 1n << BigInt(r.below(bits)),
-    () => all ^ (1n << BigInt(r.below(bits))),
-    () => r.pick([0x80n, 0x7fn, 0xffn, 0x8000n, 0x7fffn, 0xffffn, 0x80000000n, 0x7fffffffn, 0xffffffffn]),
-    () => BigInt(r.below(256)) * (r.chance(50) ? 1n : -1n),
-    () => r.pick([0x5555555555555555n, 0xaaaaaaaaaaaaaaaan, 0x0123456789abcdefn, 0x9999999999999999n]),
-    () => r.u64() >> BigInt(r.below(bits)),
-    () => r.u64(),
-    () => r.u64(),
-  ];
-  return r.pick(choices)() & all;
+/** Seed of a form's cases: FNV-1a of its key. */
+export function hash(key: string): number {
+  let h = 0x811c_9dc5;
+  for (let i = 0; i < key.length; i++) h = Math.imul(h ^ key.charCodeAt(i), 0x0100_0193);
+  return h >>> 0;
 }
 
-const FLOAT64_EDGES = [
-  0x0000000000000000n,
-  0x8000000000000000n,
-  0x3ff0000000000000n,
-  0xbff0000000000000n,
-  0x7ff0000000000000n,
-  0xfff0000000000000n,
-  0x7ff8000000000000n,
-  0xfff8000000000123n,
-  0x7ff0000000000001n,
-  0xfff4000000000456n,
-  0x0000000000000001n,
-  0x800fffffffffffffn,
-  0x0010000000000000n,
-  0x7fefffffffffffffn,
-  0xffefffffffffffffn,
-  0x41dfffffffc00000n,
-  0x41e0000000000000n,
-  0xc1e0000000200000n,
-  0x43e0000000000000n,
-  0xc3e0000000000000n,
-  0x3fe0000000000000n,
-  0x3ff8000000000000n,
-  0x4004000000000000n,
-  0x47efffffe0000000n,
-  0x47f0000000000000n,
-  0x36a0000000000000n,
-  0x380fffffe0000000n,
-  0x3fd5555555555555n,
-  0x4340000000000001n,
-  0x3ca0000000000000n,
+const LIMITS = [0x80, 0x7f, 0xff, 0x8000, 0x7fff, 0xffff, 0x8000_0000, 0x7fff_ffff, 0xffff_ffff] as const;
+const PATTERNS = [0x5555_5555, 0xaaaa_aaaa, 0x0123_4567, 0x9999_9999, 0xffff_0000, 0x0f0f_0f0f] as const;
+
+/** One bit of 64, at `n`. */
+function bit(r: Random, n: number): void {
+  r.pair(n < 32 ? 1 << n : 0, n >= 32 ? 1 << (n - 32) : 0);
+}
+
+/** Leaves in r.lo and r.hi an integer of `bits` bits at which carries, signs and sizes turn over; above, anything. */
+export function edgeInt(r: Random, bits: number): void {
+  const choice = r.below(18);
+  if (choice < 6) return r.pair(r.u32(), r.u32());
+  edge(r, bits, choice);
+  if (bits === 64 || r.chance(25)) return;
+  const keep = bits === 32 ? 0xffff_ffff : 2 ** bits - 1;
+  r.pair((r.lo & keep) | (r.u32() & ~keep), r.u32());
+}
+
+function edge(r: Random, bits: number, choice: number): void {
+  switch (choice) {
+    case 6: // few bits
+      r.pair(r.u32() >>> r.below(32), r.chance(50) ? 0 : r.u32() >>> r.below(32));
+      return;
+    case 7:
+    case 8:
+      return small(r, r.below(5) - 2);
+    case 9:
+      return small(r, r.below(256) - 128);
+    case 10:
+    case 11: {
+      // the sign bit and its neighbours
+      bit(r, bits - 1);
+      const by = r.below(3) - 1;
+      if (by !== 0) r.pair(r.lo + by, by < 0 && r.lo === 0 ? r.hi - 1 : r.hi);
+      return;
+    }
+    case 12:
+      return bit(r, r.below(bits));
+    case 13:
+      bit(r, r.below(bits));
+      return r.pair(~r.lo, ~r.hi);
+    case 14: {
+      // ones up to a bit
+      const n = r.below(bits) + 1;
+      return r.pair(n >= 32 ? -1 : (1 << n) - 1, n >= 64 ? -1 : n > 32 ? (1 << (n - 32)) - 1 : 0);
+    }
+    case 15:
+      return r.pair(r.pick(LIMITS), 0);
+    default:
+      return r.pair(r.pick(PATTERNS), r.pick(PATTERNS));
+  }
+}
+
+function small(r: Random, v: number): void {
+  r.pair(v, v < 0 ? -1 : 0);
+}
+
+const F64_EDGES = [
+  0x0000_0000, 0x8000_0000, 0x3ff0_0000, 0xbff0_0000, 0x7ff0_0000, 0xfff0_0000, 0x7ff8_0000, 0xfff8_0000,
+  0x7ff0_0000, 0xfff4_0000, 0x0000_0000, 0x800f_ffff, 0x0010_0000, 0x7fef_ffff, 0xffef_ffff, 0x41df_ffff,
+  0x41e0_0000, 0xc1e0_0000, 0x43e0_0000, 0xc3e0_0000, 0x3fe0_0000, 0x3ff8_0000, 0x4004_0000, 0x47ef_ffff,
+  0x47f0_0000, 0x36a0_0000, 0x380f_ffff, 0x3fd5_5555, 0x4340_0000, 0x3ca0_0000, 0x43df_ffff, 0x41ef_ffff,
 ] as const;
-const FLOAT32_EDGES = [
-  0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00123, 0x7f800001,
-  0xffa00456, 0x00000001, 0x807fffff, 0x00800000, 0x7f7fffff, 0xff7fffff, 0x4effffff, 0x4f000000, 0xcf000001,
-  0x5f000000, 0xdf000000, 0x3f000000, 0x3fc00000, 0x40200000, 0x3eaaaaab, 0x4b800001, 0x33800000,
+const LOW_WORDS = [
+  0, 0, 0, 0, 1, 0xffff_ffff, 0xffc0_0000, 0xe000_0000, 0x0020_0000, 0x5555_5555, 0x123,
+] as const;
+const F32_EDGES = [
+  0x0000_0000, 0x8000_0000, 0x3f80_0000, 0xbf80_0000, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffc0_0123,
+  0x7f80_0001, 0xffa0_0456, 0x0000_0001, 0x807f_ffff, 0x0080_0000, 0x7f7f_ffff, 0xff7f_ffff, 0x4eff_ffff,
+  0x4f00_0000, 0xcf00_0001, 0x5f00_0000, 0xdf00_0000, 0x3f00_0000, 0x3fc0_0000, 0x4020_0000, 0x3eaa_aaab,
+  0x4b80_0001, 0x3380_0000, 0x5eff_ffff, 0x4b7f_ffff,
 ] as const;
 
 export type Lane = 'i8' | 'i16' | 'i32' | 'i64' | 'f32' | 'f64';
 
-function randomDouble(r: Random): bigint {
-  const view = new DataView(new ArrayBuffer(8));
-  const whole = (r.u32() | 0) / (1 << r.below(31));
-  view.setFloat64(0, r.chance(60) ? whole : whole * 2 ** (r.below(200) - 100));
-  return view.getBigUint64(0);
+/** Leaves a double in r.lo and r.hi: a special one, one of a middling size and often few digits, or anything. */
+function edgeDouble(r: Random): void {
+  const kind = r.below(16);
+  if (kind < 6) return r.pair(r.pick(LOW_WORDS), r.pick(F64_EDGES));
+  if (kind === 15) return r.pair(r.u32(), r.u32());
+  const spread = kind < 11 ? 4 : kind < 13 ? 40 : 900;
+  const exponent = 0x3ff - spread + r.below(2 * spread);
+  const digits = r.below(3) === 0 ? r.below(53) : 52;
+  const low = digits >= 52 ? r.u32() : digits > 20 ? (r.u32() << (52 - digits)) >>> 0 : 0;
+  const high = digits >= 20 ? r.u32() & 0xf_ffff : (r.u32() << (20 - digits)) & 0xf_ffff;
+  r.pair(low, (r.u32() & 0x8000_0000) | (exponent << 20) | high);
 }
 
-function randomFloat(r: Random): number {
-  const view = new DataView(new ArrayBuffer(4));
-  const whole = (r.u32() | 0) / (1 << r.below(31));
-  view.setFloat32(0, r.chance(60) ? whole : whole * 2 ** (r.below(200) - 100));
-  return view.getUint32(0);
+function edgeSingle(r: Random): number {
+  const kind = r.below(16);
+  if (kind < 6) return r.pick(F32_EDGES);
+  if (kind === 15) return r.u32();
+  const spread = kind < 11 ? 4 : kind < 13 ? 30 : 120;
+  const digits = r.below(3) === 0 ? r.below(24) : 23;
+  const fraction = (r.u32() << (23 - digits)) & 0x7f_ffff;
+  return ((r.u32() & 0x8000_0000) | ((127 - spread + r.below(2 * spread)) << 23) | fraction) >>> 0;
 }
 
-/** One lane's bits. */
-export function edgeLane(r: Random, lane: Lane): bigint {
-  if (lane === 'f64') {
-    if (r.chance(45)) return r.pick(FLOAT64_EDGES);
-    return r.chance(75) ? randomDouble(r) : r.u64();
-  }
-  if (lane === 'f32') {
-    if (r.chance(45)) return BigInt(r.pick(FLOAT32_EDGES));
-    return BigInt(r.chance(75) ? randomFloat(r) : r.u32());
-  }
-  return edgeInt(r, Number(lane.slice(1)));
-}
-
-/** Sixteen bytes of lanes. */
-export function edgeVector(r: Random, lane: Lane): Uint8Array {
-  const out = new Uint8Array(16);
+/** Fills `length` bytes at `at` with lanes. */
+export function putLanes(r: Random, view: DataView, at: number, length: number, lane: Lane): void {
   const size = Number(lane.slice(1)) / 8;
-  for (let i = 0; i < 16; i += size) {
-    let v = edgeLane(r, lane);
-    for (let j = 0; j < size; j++, v >>= 8n) out[i + j] = Number(v & 0xffn);
+  const same = r.chance(6);
+  for (let i = 0; i + size <= length; i += size) {
+    if (same && i > 0) {
+      // equal lanes, so that comparisons have something to find
+    } else if (lane === 'f64') edgeDouble(r);
+    else if (lane === 'f32') r.lo = edgeSingle(r);
+    else edgeInt(r, size * 8);
+    if (size === 1) view.setUint8(at + i, r.lo & 0xff);
+    else if (size === 2) view.setUint16(at + i, r.lo & 0xffff, true);
+    else view.setUint32(at + i, r.lo, true);
+    if (size === 8) view.setUint32(at + i + 4, r.hi, true);
   }
-  return out;
 }

@@ -1,4 +1,4 @@
-/** Bundles the recorder and runs it: node tools/vectors/run.mjs [integer|sse|bmi|crypto|x87]... */
+/** Bundles the recorder and runs it: node tools/vectors/run.mjs record|check ..., see docs/VECTORS.md. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,12 +7,12 @@ import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'vectors-'));
-const outfile = join(folder, 'generate.mjs');
+const outfile = join(folder, 'main.mjs');
 try {
-  const entryPoints = [join(root, 'tools/vectors/generate.ts')];
+  const entryPoints = [join(root, 'tools/vectors/main.ts')];
   await build({ entryPoints, outfile, bundle: true, platform: 'node', format: 'esm' });
   const { main } = await import(pathToFileURL(outfile).href);
-  main(root, process.argv.slice(2));
+  process.exitCode = main(root, process.argv.slice(2));
 } finally {
   rmSync(folder, { recursive: true });
 }

@@ -6,6 +6,7 @@ import { VIRQ_DOM_EXC, vcpu_info } from '../../abi/xen.ts';
 import { cpuState } from '../../machine/cpu-state.ts';
 import { destroyEvtchns, initEvtchns, raiseGlobalVirq } from '../evtchn/index.ts';
 import { destroyGrants, initGrants } from '../gnttab/index.ts';
+import { releasePolicy } from '../hvm/cpu-policy.ts';
 import { lapicReset } from '../hvm/vlapic.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { allocSharedPage, putFrame, sharedMappedAt } from '../mm/frames.ts';
@@ -106,6 +107,7 @@ function releaseDomain(hv: Hypervisor, dom: number): void {
   if (shared !== 0) putFrame(hv, shared / 4096);
   const e820 = domainRecord.e820.get(mem, dom);
   if (e820 !== 0) machine.freeFrameRun(e820 / 4096);
+  releasePolicy(hv, dom);
   const claimed = domainRecord.claimed.get(mem, dom);
   rootRecord.claimedPages.set(mem, hv.root, rootRecord.claimedPages.get(mem, hv.root) - claimed);
   const slot = rootRecord.domains.addr(hv.root, domainRecord.domid.get(mem, dom));

@@ -7,6 +7,7 @@ import { hasPending, upcallPending } from '../hvm/irq.ts';
 import { lapicSetIrq } from '../hvm/vlapic.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { domainRecord, pcpuRecord, RUNSTATE, rootRecord, vcpuRecord } from '../records.ts';
+import { budgetLeft } from './cap.ts';
 
 /** How far behind the others a vCPU that slept may come back, ns of weighted time. */
 const SLEEPER_CREDIT_NS = 5_000_000;
@@ -18,6 +19,7 @@ export function isRunnable(hv: Hypervisor, v: number): boolean {
   const dom = vcpuRecord.domain.get(mem, v);
   return (
     domainRecord.pauseCount.get(mem, dom) === 0 &&
+    budgetLeft(mem, dom) > 0 &&
     domainRecord.shutdown.get(mem, dom) === 0 &&
     domainRecord.dying.get(mem, dom) === 0
   );

@@ -88,42 +88,46 @@ function listFrames(
   return true;
 }
 
-const setup_table: Single = (c, a) => {
-  const s = c.layout(abi.gnttab_setup_table, abi.gnttab_setup_table_32);
-  const { scratch, mem } = c;
-  const dom = tableOwner(c, s.dom.get(scratch, a));
-  const count = s.nr_frames.get(scratch, a);
+interface FrameList extends WithStatus {
+  dom: Field<number>;
+  nr_frames: Field<number>;
+  frame_list: Field<number>;
+}
+
+/** Lists the first frames of a table. `find` answers where they stand, 0 if there are not so many. */
+function listTable(
+  c: Caller,
+  a: number,
+  s: FrameList,
+  width: number,
+  find: (dom: number, gt: number, count: number) => number,
+): number {
+  const dom = tableOwner(c, s.dom.get(c.scratch, a));
+  const count = s.nr_frames.get(c.scratch, a);
   let status = Math.min(dom, 0);
   if (dom > 0) {
-    const gt = domainRecord.grantTable.get(mem, dom);
-    if (gt === 0 || !grow(c.hv, dom, count)) status = abi.GNTST_general_error;
-    else {
-      const dir = grantTableRecord.shared.get(mem, gt);
-      const list = s.frame_list.get(scratch, a);
-      if (!listFrames(c, dom, dir, count, list, c.wide ? 8 : 4)) return -XEN_EFAULT;
-    }
+    const gt = domainRecord.grantTable.get(c.mem, dom);
+    const dir = gt === 0 ? 0 : find(dom, gt, count);
+    if (dir === 0) status = abi.GNTST_general_error;
+    else if (!listFrames(c, dom, dir, count, s.frame_list.get(c.scratch, a), width)) return -XEN_EFAULT;
   }
-  s.status.set(scratch, a, status);
+  s.status.set(c.scratch, a, status);
   return 0;
+}
+
+const setup_table: Single = (c, a) => {
+  const s = c.layout(abi.gnttab_setup_table, abi.gnttab_setup_table_32);
+  return listTable(c, a, s, c.wide ? 8 : 4, (dom, gt, count) =>
+    grow(c.hv, dom, count) ? grantTableRecord.shared.get(c.mem, gt) : 0,
+  );
 };
 
 const get_status_frames: Single = (c, a) => {
   const s = c.layout(abi.gnttab_get_status_frames, abi.gnttab_get_status_frames_32);
-  const { scratch, mem } = c;
-  const dom = tableOwner(c, s.dom.get(scratch, a));
-  const count = s.nr_frames.get(scratch, a);
-  let status = Math.min(dom, 0);
-  if (dom > 0) {
-    const gt = domainRecord.grantTable.get(mem, dom);
-    if (gt === 0 || !isV2(c.hv, gt) || count > grantTableRecord.statusCount.get(mem, gt)) {
-      status = abi.GNTST_general_error;
-    } else {
-      const dir = grantTableRecord.status.get(mem, gt);
-      if (!listFrames(c, dom, dir, count, s.frame_list.get(scratch, a), 8)) return -XEN_EFAULT;
-    }
-  }
-  s.status.set(scratch, a, status);
-  return 0;
+  const { statusCount, status } = grantTableRecord;
+  return listTable(c, a, s, 8, (_dom, gt, count) =>
+    isV2(c.hv, gt) && count <= statusCount.get(c.mem, gt) ? status.get(c.mem, gt) : 0,
+  );
 };
 
 const query_size: Single = (c, a) => {
@@ -166,58 +170,38 @@ const swap_grant_ref: Element = (c, a) => {
 const unmap_and_replace: Element = () => abi.GNTST_general_error;
 const transfer: Element = () => abi.GNTST_bad_page;
 
+/** What each operation takes, as a 64-bit and as a 32-bit caller lays it out, and does. */
+const ARRAYS: Readonly<Record<number, readonly [WithStatus, WithStatus, Element]>> = {
+  [abi.GNTTABOP_map_grant_ref]: [abi.gnttab_map_grant_ref, abi.gnttab_map_grant_ref_32, mapGrantRef],
+  [abi.GNTTABOP_unmap_grant_ref]: [abi.gnttab_unmap_grant_ref, abi.gnttab_unmap_grant_ref_32, unmapGrantRef],
+  [abi.GNTTABOP_copy]: [abi.gnttab_copy, abi.gnttab_copy_32, grantCopy],
+  [abi.GNTTABOP_swap_grant_ref]: [abi.gnttab_swap_grant_ref, abi.gnttab_swap_grant_ref, swap_grant_ref],
+  [abi.GNTTABOP_transfer]: [abi.gnttab_transfer, abi.gnttab_transfer_32, transfer],
+  [abi.GNTTABOP_unmap_and_replace]: [
+    abi.gnttab_unmap_and_replace,
+    abi.gnttab_unmap_and_replace_32,
+    unmap_and_replace,
+  ],
+};
+const SINGLES: Readonly<Record<number, readonly [Shape, Shape, Single]>> = {
+  [abi.GNTTABOP_setup_table]: [abi.gnttab_setup_table, abi.gnttab_setup_table_32, setup_table],
+  [abi.GNTTABOP_get_status_frames]: [
+    abi.gnttab_get_status_frames,
+    abi.gnttab_get_status_frames_32,
+    get_status_frames,
+  ],
+  [abi.GNTTABOP_query_size]: [abi.gnttab_query_size, abi.gnttab_query_size, query_size],
+  [abi.GNTTABOP_set_version]: [abi.gnttab_set_version, abi.gnttab_set_version, set_version],
+  [abi.GNTTABOP_get_version]: [abi.gnttab_get_version, abi.gnttab_get_version, get_version],
+};
+
 /** The command and the count are 32-bit arguments, whatever else is in their registers. */
 export function doGrantTableOp(c: Caller, cmd: number, addr: number, count32: number): number {
   const count = count32 >>> 0;
   if (count > 0x7fff_ffff) return -XEN_EINVAL;
-  switch (cmd >>> 0) {
-    case abi.GNTTABOP_map_grant_ref:
-      return each(
-        c,
-        addr,
-        count,
-        c.layout(abi.gnttab_map_grant_ref, abi.gnttab_map_grant_ref_32),
-        mapGrantRef,
-      );
-    case abi.GNTTABOP_unmap_grant_ref:
-      return each(
-        c,
-        addr,
-        count,
-        c.layout(abi.gnttab_unmap_grant_ref, abi.gnttab_unmap_grant_ref_32),
-        unmapGrantRef,
-      );
-    case abi.GNTTABOP_copy:
-      return each(c, addr, count, c.layout(abi.gnttab_copy, abi.gnttab_copy_32), grantCopy);
-    case abi.GNTTABOP_swap_grant_ref:
-      return each(c, addr, count, abi.gnttab_swap_grant_ref, swap_grant_ref);
-    case abi.GNTTABOP_transfer:
-      return each(c, addr, count, c.layout(abi.gnttab_transfer, abi.gnttab_transfer_32), transfer);
-    case abi.GNTTABOP_unmap_and_replace:
-      return each(
-        c,
-        addr,
-        count,
-        c.layout(abi.gnttab_unmap_and_replace, abi.gnttab_unmap_and_replace_32),
-        unmap_and_replace,
-      );
-    case abi.GNTTABOP_setup_table:
-      return one(c, addr, count, c.layout(abi.gnttab_setup_table, abi.gnttab_setup_table_32), setup_table);
-    case abi.GNTTABOP_get_status_frames:
-      return one(
-        c,
-        addr,
-        count,
-        c.layout(abi.gnttab_get_status_frames, abi.gnttab_get_status_frames_32),
-        get_status_frames,
-      );
-    case abi.GNTTABOP_query_size:
-      return one(c, addr, count, abi.gnttab_query_size, query_size);
-    case abi.GNTTABOP_set_version:
-      return one(c, addr, count, abi.gnttab_set_version, set_version);
-    case abi.GNTTABOP_get_version:
-      return one(c, addr, count, abi.gnttab_get_version, get_version);
-    default:
-      return -XEN_ENOSYS;
-  }
+  const array = ARRAYS[cmd >>> 0];
+  if (array !== undefined) return each(c, addr, count, c.layout(array[0], array[1]), array[2]);
+  const single = SINGLES[cmd >>> 0];
+  if (single !== undefined) return one(c, addr, count, c.layout(single[0], single[1]), single[2]);
+  return -XEN_ENOSYS;
 }

@@ -1,15 +1,19 @@
 /**
- * CPUID as a vCPU sees it: the CPU's own leaves with this vCPU's ids filled in, and Xen's leaves at 0x40000000.
+ * CPUID as a vCPU sees it: the CPU's own leaves with this vCPU's ids filled in, and Xen's leaves at 0x40000000, or
+ * behind Viridian's.
  *
  * @abi public/arch-x86/cpuid.h
  */
 import * as x from '../../abi/cpuid.ts';
 import type { Mem } from '../../base/mem.ts';
 import { cpuState } from '../../machine/cpu-state.ts';
-import { baseCpuid, MAX_EXT_LEAF, MAX_LEAF } from '../../x86/cpuid.ts';
 import { domainRecord, vcpuRecord } from '../records.ts';
 import { TSC_KHZ, tscScale } from '../time.ts';
 import { XEN_SUBVERSION, XEN_VERSION } from '../version.ts';
+import { hasLeaf, policyCpuid } from './cpu-policy.ts';
+import { viridianLeaf } from './viridian.ts';
+import { XEN_CPUID_BESIDE_VIRIDIAN, XEN_MSR_BESIDE_VIRIDIAN } from './viridian-abi.ts';
+import { viridianFeatures } from './viridian-assist.ts';
 import { APIC_BASE_ENABLE, apicIdOf } from './vlapic.ts';
 
 const FEATURE_APIC = 1 << 9;
@@ -23,12 +27,15 @@ const FEATURE_OSXSAVE = 1 << 27;
 
 export function vcpuCpuid(m: Mem, v: number, leaf: number, subleaf: number, out: Uint32Array): void {
   out.fill(0);
-  if (leaf >= x.XEN_CPUID_FIRST_LEAF && leaf < x.XEN_CPUID_FIRST_LEAF + 0x100) {
-    xenLeaf(m, v, leaf - x.XEN_CPUID_FIRST_LEAF, subleaf, out);
-    return;
+  const dom = vcpuRecord.domain.get(m, v);
+  if (leaf >= x.XEN_CPUID_FIRST_LEAF && leaf < x.XEN_CPUID_FIRST_LEAF + 0x200) {
+    const viridian = viridianFeatures(m, dom) !== 0;
+    if (viridian && leaf < XEN_CPUID_BESIDE_VIRIDIAN) return viridianLeaf(m, dom, leaf, out);
+    const base = viridian ? XEN_CPUID_BESIDE_VIRIDIAN : x.XEN_CPUID_FIRST_LEAF;
+    return xenLeaf(m, v, base, leaf - base, subleaf, out);
   }
-  if (leaf >= 0x8000_0000 ? leaf > MAX_EXT_LEAF : leaf > MAX_LEAF) return;
-  baseCpuid(leaf, subleaf, out);
+  if (!hasLeaf(m, dom, leaf)) return;
+  policyCpuid(m, dom, leaf, subleaf, out);
   if (leaf === 1) leaf1(m, v, out);
   if (leaf === 0xb) topology(m, v, subleaf, out);
   if (leaf === 0x8000_0001 && !apicOn(m, v)) out[3] = (out[3]! & ~FEATURE_APIC) >>> 0;
@@ -64,11 +71,12 @@ function topology(m: Mem, v: number, subleaf: number, out: Uint32Array): void {
   out[2] = (out[2]! | ((subleaf + 1) << 8)) >>> 0;
 }
 
-function xenLeaf(m: Mem, v: number, leaf: number, subleaf: number, out: Uint32Array): void {
+/** Leaf number `leaf` of Xen's, which begin at `base`. */
+function xenLeaf(m: Mem, v: number, base: number, leaf: number, subleaf: number, out: Uint32Array): void {
   const dom = vcpuRecord.domain.get(m, v);
   switch (leaf) {
     case 0:
-      out[0] = x.XEN_CPUID_FIRST_LEAF + x.XEN_CPUID_MAX_NUM_LEAVES - 1;
+      out[0] = base + x.XEN_CPUID_MAX_NUM_LEAVES - 1;
       out[1] = x.XEN_CPUID_SIGNATURE_EBX;
       out[2] = x.XEN_CPUID_SIGNATURE_ECX;
       out[3] = x.XEN_CPUID_SIGNATURE_EDX;
@@ -78,7 +86,7 @@ function xenLeaf(m: Mem, v: number, leaf: number, subleaf: number, out: Uint32Ar
       return;
     case 2:
       out[0] = 1;
-      out[1] = x.XEN_HYPERCALL_MSR;
+      out[1] = base === x.XEN_CPUID_FIRST_LEAF ? x.XEN_HYPERCALL_MSR : XEN_MSR_BESIDE_VIRIDIAN;
       return;
     case 3:
       timeLeaf(m, v, dom, subleaf, out);

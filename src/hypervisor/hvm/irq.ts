@@ -8,7 +8,8 @@
 import { HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CALLBACK_TYPE_VECTOR } from '../../abi/hvm_params.ts';
 import type { Mem } from '../../base/mem.ts';
 import { domainRecord, vcpuRecord } from '../records.ts';
-import { lapicPending } from './vlapic.ts';
+import { assistPending } from './viridian-assist.ts';
+import { lapicPending, lapicSettle } from './vlapic.ts';
 
 /** The domain's callback vector, 0 for none or another type of callback. */
 export function callbackVector(m: Mem, dom: number): number {
@@ -28,6 +29,7 @@ export function pendingInterrupt(m: Mem, v: number): number {
     const vector = callbackVector(m, vcpuRecord.domain.get(m, v));
     if (vector !== 0) return 0x100 | vector;
   }
+  if (assistPending(m, v)) lapicSettle(m, v);
   return lapicPending(m, v);
 }
 

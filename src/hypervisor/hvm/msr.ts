@@ -3,18 +3,22 @@
  * logged once per MSR range.
  */
 import { XEN_HYPERCALL_MSR } from '../../abi/cpuid.ts';
+import type { Mem } from '../../base/mem.ts';
 import { P2M_FRAMES } from '../../machine/p2m.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { frameWritten } from '../mm/code.ts';
 import { gfnToMfn } from '../mm/physmap.ts';
 import { vcpuRecord } from '../records.ts';
+import { policyHas } from './cpu-policy.ts';
 import { writeHypercallPage } from './hypercall-page.ts';
 import { readMtrr, writeMtrr } from './mtrr.ts';
-import { type LapicEnv, lapicSetBase, lapicSetTscDeadline } from './vlapic.ts';
+import { readViridianMsr, writeViridianMsr } from './viridian.ts';
+import { HV_MSR, HV_MSR_END, XEN_MSR_BESIDE_VIRIDIAN } from './viridian-abi.ts';
+import { viridianFeatures } from './viridian-assist.ts';
+import { APIC_BASE_EXTD, type LapicEnv, lapicSetBase, lapicSetTscDeadline } from './vlapic.ts';
 import { x2apicRead, x2apicWrite } from './x2apic.ts';
 
 const APIC_BASE = 0x1b;
-const TSC_ADJUST = 0x3b;
 const PATCH_LEVEL = 0x8b;
 const MCG_CAP = 0x179;
 const MCG_STATUS = 0x17a;
@@ -53,12 +57,31 @@ const CONSTANT: ReadonlyMap<number, readonly [number, number]> = new Map([
   [0xc001_1030, [0, 0]], // IBS
 ]);
 
+/** MSRs that come with a feature, which a CPU policy may hide: the range, and the bit of leaf 1. */
+const FEATURES: ReadonlyArray<readonly [first: number, last: number, word: number, bit: number]> = [
+  [TSC_DEADLINE, TSC_DEADLINE, 2, 24],
+  [0x800, 0x8ff, 2, 21], // x2APIC
+  [APIC_BASE, APIC_BASE, 3, 9],
+  [0xfe, 0xfe, 3, 12], // MTRRs
+  [0x200, 0x26f, 3, 12],
+  [0x2ff, 0x2ff, 3, 12],
+];
+const X2APIC_BIT = 21;
+
+function hidden(mem: Mem, v: number, msr: number): boolean {
+  const dom = vcpuRecord.domain.get(mem, v);
+  return FEATURES.some(
+    ([first, last, w, bit]) => msr >= first && msr <= last && !policyHas(mem, dom, 1, w, bit),
+  );
+}
+
 /** The event counters of the K7 layout: present on every AMD CPU, here standing still. */
 const isPerfCounter = (msr: number): boolean =>
   (msr >= 0xc001_0000 && msr <= 0xc001_0007) || (msr >= 0xc001_0200 && msr <= 0xc001_020b);
 
 export function readMsr(hv: Hypervisor, env: LapicEnv, v: number, msr: number, out: Uint32Array): boolean {
   const { mem } = hv;
+  if (hidden(mem, v, msr)) return false;
   if (msr >= 0x800 && msr <= 0x8ff) return x2apicRead(env, v, msr, out);
   out[0] = 0;
   out[1] = 0;
@@ -67,6 +90,7 @@ export function readMsr(hv: Hypervisor, env: LapicEnv, v: number, msr: number, o
     [out[0], out[1]] = constant;
     return true;
   }
+  if (isViridianMsr(hv, v, msr)) return readViridian(hv, v, msr, out);
   switch (msr) {
     case APIC_BASE: {
       const base = vcpuRecord.apicBase.get(mem, v);
@@ -74,13 +98,24 @@ export function readMsr(hv: Hypervisor, env: LapicEnv, v: number, msr: number, o
       out[1] = Math.floor(base / 2 ** 32);
       return true;
     }
-    case TSC_ADJUST:
-      return readWord(hv, vcpuRecord.tscAdjust.addr(v), out);
     case TSC_DEADLINE:
       return readWord(hv, vcpuRecord.lapicTdt.addr(v), out);
     default:
       return isPerfCounter(msr) || readMtrr(mem, v, msr, out);
   }
+}
+
+const hasViridian = (hv: Hypervisor, v: number): boolean =>
+  viridianFeatures(hv.mem, vcpuRecord.domain.get(hv.mem, v)) !== 0;
+const isViridianMsr = (hv: Hypervisor, v: number, msr: number): boolean =>
+  msr >= HV_MSR.GUEST_OS_ID && msr < HV_MSR_END && hasViridian(hv, v);
+
+function readViridian(hv: Hypervisor, v: number, msr: number, out: Uint32Array): boolean {
+  const value = readViridianMsr(hv, v, msr);
+  if (value === undefined) return false;
+  out[0] = Number(value & 0xffff_ffffn);
+  out[1] = Number(value >> 32n);
+  return true;
 }
 
 function readWord(hv: Hypervisor, at: number, out: Uint32Array): boolean {
@@ -98,20 +133,21 @@ export function writeMsr(
   hi: number,
 ): boolean {
   const { mem } = hv;
+  if (hidden(mem, v, msr)) return false;
   if (msr >= 0x800 && msr <= 0x8ff) return x2apicWrite(env, v, msr, lo, hi);
   if (CONSTANT.has(msr) || isPerfCounter(msr)) return true;
+  if (isViridianMsr(hv, v, msr)) return writeViridianMsr(hv, env, v, msr, (BigInt(hi) << 32n) | BigInt(lo));
   switch (msr) {
     case APIC_BASE:
+      if (lo & APIC_BASE_EXTD && !policyHas(mem, vcpuRecord.domain.get(mem, v), 1, 2, X2APIC_BIT))
+        return false;
       return lapicSetBase(mem, v, lo + hi * 2 ** 32);
-    case TSC_ADJUST:
-      mem.setU32(vcpuRecord.tscAdjust.addr(v), lo);
-      mem.setU32(vcpuRecord.tscAdjust.addr(v) + 4, hi);
-      return true;
     case TSC_DEADLINE:
       lapicSetTscDeadline(env, v, lo, hi);
       return true;
     case XEN_HYPERCALL_MSR:
-      return writeHypercallMsr(hv, v, lo, hi);
+    case XEN_MSR_BESIDE_VIRIDIAN:
+      return (msr === XEN_HYPERCALL_MSR) !== hasViridian(hv, v) && writeHypercallMsr(hv, v, lo, hi);
     default:
       return writeMtrr(mem, v, msr, lo, hi);
   }

@@ -1,6 +1,7 @@
 /** MTRRs: they are kept and checked, and change nothing, as all memory here is cached alike. @spec SDM 3A 12.11 */
 
 import type { Mem } from '../../base/mem.ts';
+import { CPU_MAX_PHYS_BITS } from '../../x86/cpuid.ts';
 import { vcpuRecord } from '../records.ts';
 
 /** Eight variable ranges, fixed ranges, write combining. */
@@ -10,6 +11,8 @@ const VARIABLE_LAST = 0x20f;
 const FIXED = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
 const CAP = 0xfe;
 const DEF_TYPE = 0x2ff;
+/** Bits of a physical address in an MSR's upper half. */
+const PHYS_HIGH = 2 ** (CPU_MAX_PHYS_BITS - 32) - 1;
 /** Memory types 0, 1, 4, 5, 6. */
 const typeOk = (t: number): boolean => t <= 6 && t !== 2 && t !== 3;
 
@@ -44,6 +47,7 @@ export function writeMtrr(m: Mem, v: number, msr: number, lo: number, hi: number
 
 function valueOk(msr: number, lo: number, hi: number): boolean {
   if (msr === DEF_TYPE) return hi === 0 && (lo & ~0xcff) === 0 && typeOk(lo & 0xff);
+  if (msr <= VARIABLE_LAST && (hi & ~PHYS_HIGH) !== 0) return false;
   if (msr <= VARIABLE_LAST) return msr & 1 ? (lo & 0x7ff) === 0 : (lo & 0xf00) === 0 && typeOk(lo & 0xff);
   for (const word of [lo, hi]) {
     for (let i = 0; i < 32; i += 8) if (!typeOk((word >>> i) & 0xff)) return false;

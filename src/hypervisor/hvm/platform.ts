@@ -2,21 +2,22 @@
  * What surrounds the vCPUs of HVM-type domains, as the engine asks for it in the middle of an instruction: CPUID, MSRs,
  * the local APIC's page, ports. One object per physical CPU.
  *
- * A PVH domain has no other devices: ports and empty guest-physical space read all ones, writes are dropped, and the
+ * A PVH domain has no other devices, unless its creator gave it an HPET and an I/O APIC: ports and empty guest-physical space read all ones, writes are dropped, and the
  * first of a kind is logged.
  */
 import { XEN_HVM_DEBUGCONS_IOPORT } from '../../abi/arch_x86.ts';
 import type { Mem } from '../../base/mem.ts';
 import { cpuState } from '../../machine/cpu-state.ts';
 import type { Platform } from '../../machine/platform.ts';
+import { noteDeadline } from '../deadline.ts';
 import { guestConsoleByte } from '../guest-console.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { domainRecord, VCPU_CPU_OFFSET, vcpuRecord } from '../records.ts';
 import { tscToSystem } from '../time.ts';
-import { noteDeadline } from '../timers.ts';
 import { vcpuCpuid } from './cpuid.ts';
 import { sendIpi } from './ipi.ts';
 import { hasPending } from './irq.ts';
+import { deviceRead, deviceWrite } from './mmio.ts';
 import { readMsr, writeMsr } from './msr.ts';
 import {
   APIC,
@@ -28,12 +29,19 @@ import {
   lapicWrite,
 } from './vlapic.ts';
 
+/** A little more than the longest time in the engine. */
+const SOON_NS = 1_000_000;
 /** Kinds of access that are logged once per domain. */
 const LOGGED = { msrRead: 1, msrWrite: 2, mmio: 4 } as const;
+
+/** So many different things that a guest cannot run are named in the log. */
+const NAMED_LIMIT = 64;
 
 export class HvmPlatform implements Platform, LapicEnv {
   readonly mem: Mem;
   private readonly hv: Hypervisor;
+  /** What was named as missing already. */
+  private readonly named = new Set<string>();
 
   constructor(hv: Hypervisor) {
     this.hv = hv;
@@ -80,15 +88,17 @@ export class HvmPlatform implements Platform, LapicEnv {
       out[1] = 0;
       return;
     }
+    if (deviceRead(this.hv, vcpuRecord.domain.get(this.mem, v), gpa, size, out)) return;
     this.logOnce(v, LOGGED.mmio, () => `read of ${size} bytes at ${hex(gpa)}, where nothing is`);
   }
 
-  mmioWrite(cpu: number, gpa: number, size: number, lo: number, _hi: number): void {
+  mmioWrite(cpu: number, gpa: number, size: number, lo: number, hi: number): void {
     const v = vcpuOf(cpu);
     if (this.isLapic(v, gpa)) {
       if ((gpa & 0xf) === 0) lapicWrite(this, v, gpa & 0xff0, lo >>> 0);
       return;
     }
+    if (deviceWrite(this.hv, vcpuRecord.domain.get(this.mem, v), gpa, size, lo, hi)) return this.recheck(v);
     this.logOnce(v, LOGGED.mmio, () => `write of ${size} bytes at ${hex(gpa)}, where nothing is`);
   }
 
@@ -98,6 +108,12 @@ export class HvmPlatform implements Platform, LapicEnv {
 
   writeCr8(cpu: number, value: number): void {
     lapicWrite(this, vcpuOf(cpu), APIC.TPR, (value & 15) << 4);
+  }
+
+  cannotRun(cpu: number, what: string): void {
+    if (this.named.has(what) || this.named.size === NAMED_LIMIT) return;
+    this.named.add(what);
+    this.log(vcpuOf(cpu), `tried to run ${what}`);
   }
 
   private isLapic(v: number, gpa: number): boolean {
@@ -124,10 +140,13 @@ export class HvmPlatform implements Platform, LapicEnv {
     this.recheck(v);
   }
 
-  timerArmed(_v: number, deadline: number): void {
-    this.hv.enter();
-    noteDeadline(this.hv, deadline);
-    this.hv.leave();
+  timerArmed(v: number, deadline: number): void {
+    const { hv, mem } = this;
+    hv.enter();
+    noteDeadline(hv, deadline);
+    hv.leave();
+    // what is due before the engine would come back has it come back now
+    if (deadline < hv.now() + SOON_NS) cpuState.irqWindow.set(mem, vcpuRecord.cpu.get(mem, v), 2);
   }
 
   /** Something may be deliverable now: the engine is to leave as soon as the guest can take it. */
@@ -143,8 +162,15 @@ export class HvmPlatform implements Platform, LapicEnv {
     if ((domainRecord.loggedAccess.get(mem, dom) & kind) !== 0) return;
     hv.enter();
     domainRecord.loggedAccess.set(mem, dom, domainRecord.loggedAccess.get(mem, dom) | kind);
-    const name = `d${domainRecord.domid.get(mem, dom)}v${vcpuRecord.id.get(mem, v)}`;
-    hv.print(`${name} ${line()} (further ones are not logged)`, 'debug');
+    hv.leave();
+    this.log(v, `${line()} (further ones are not logged)`);
+  }
+
+  private log(v: number, line: string): void {
+    const { mem, hv } = this;
+    const name = `d${domainRecord.domid.get(mem, vcpuRecord.domain.get(mem, v))}v${vcpuRecord.id.get(mem, v)}`;
+    hv.enter();
+    hv.print(`${name} ${line}`, 'debug');
     hv.leave();
   }
 }

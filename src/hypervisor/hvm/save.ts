@@ -15,33 +15,18 @@ import {
 import type { Mem } from '../../base/mem.ts';
 import { cpuState } from '../../machine/cpu-state.ts';
 import { CPU_SIGNATURE } from '../../x86/cpuid.ts';
+import { noteDeadline } from '../deadline.ts';
 import { vcpuReconsider } from '../domain/vcpu.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { domainRecord, vcpuRecord } from '../records.ts';
-import { publishTime, TSC_KHZ, tscToSystem } from '../time.ts';
-import { noteDeadline } from '../timers.ts';
+import { publishTime, TSC_KHZ, tscNow, tscToSystem } from '../time.ts';
 import { loadCpu, saveCpu } from './context.ts';
 import { saveFxsave } from './fxsave.ts';
 import { syncTsc } from './initialise.ts';
 import { MTRR_CAP } from './mtrr.ts';
+import type { SaveRecord } from './save-record.ts';
+import { viridianDomainRecord, viridianVcpuRecord } from './viridian-save.ts';
 import { APIC, type LapicEnv, lapicDivisorOf, lapicRearm } from './vlapic.ts';
-
-export interface SaveRecord {
-  readonly code: number;
-  readonly name: string;
-  readonly size: number;
-  readonly perVcpu: boolean;
-  /** Fills `size` zeroed bytes at `at` of `out`. */
-  save(hv: Hypervisor, v: number, out: Mem, at: number): void;
-  /** 0 or -errno. */
-  load(hv: Hypervisor, v: number, src: Mem, at: number): number;
-}
-
-/** The vCPU's TSC now. */
-function tscNow(hv: Hypervisor, v: number): bigint {
-  const offset = cpuState.tscOffset.get(hv.mem, vcpuRecord.cpu.get(hv.mem, v));
-  return BigInt.asUintN(64, BigInt(Math.round(hv.clock.now())) + offset);
-}
 
 const header: SaveRecord = {
   code: HVM_SAVE_CODE.HEADER,
@@ -192,16 +177,26 @@ const tscAdjust: SaveRecord = {
   size: hvm_tsc_adjust.$.size,
   perVcpu: true,
   save({ mem }, v, out, at) {
-    hvm_tsc_adjust.tsc_adjust.set(out, at, vcpuRecord.tscAdjust.get(mem, v));
+    hvm_tsc_adjust.tsc_adjust.set(out, at, cpuState.tscAdjust.get(mem, vcpuRecord.cpu.get(mem, v)));
   },
   load({ mem }, v, src, at) {
-    vcpuRecord.tscAdjust.set(mem, v, hvm_tsc_adjust.tsc_adjust.get(src, at));
+    cpuState.tscAdjust.set(mem, vcpuRecord.cpu.get(mem, v), hvm_tsc_adjust.tsc_adjust.get(src, at));
     return 0;
   },
 };
 
 /** In the order in which they are written. */
-export const HVM_RECORDS: readonly SaveRecord[] = [header, cpu, lapic, lapicRegs, mtrr, cpuXsave, tscAdjust];
+export const HVM_RECORDS: readonly SaveRecord[] = [
+  header,
+  cpu,
+  lapic,
+  lapicRegs,
+  mtrr,
+  viridianDomainRecord,
+  cpuXsave,
+  viridianVcpuRecord,
+  tscAdjust,
+];
 
 /** Records of devices that these domains do not have are passed over. */
 export function loadRecord(
@@ -215,6 +210,7 @@ export function loadRecord(
 ): number {
   const record = HVM_RECORDS.find((r) => r.code === code);
   if (record === undefined) return 0;
+  if (record.present?.(hv, dom) === false) return -XEN_EINVAL;
   if (length !== record.size) return -XEN_ENODATA;
   const v = hv.vcpu(dom, record.perVcpu ? instance : 0);
   if (v === 0) return -XEN_EINVAL;

@@ -9,6 +9,7 @@
  */
 import type { Mem } from '../../base/mem.ts';
 import { vcpuRecord } from '../records.ts';
+import { assistOffer, assistTaken, assistWithdraw, endsItself } from './viridian-assist.ts';
 
 export const APIC = {
   ID: 0x20,
@@ -49,7 +50,7 @@ const SW_DISABLED = 2;
 const SVR_ENABLE = 0x100;
 const LVT_MASKED = 0x1_0000;
 /** Ns per tick of the timer's bus clock, as Xen has it. */
-const BUS_CYCLE_NS = 10;
+export const BUS_CYCLE_NS = 10;
 const TIMER_ONESHOT = 0;
 const TIMER_PERIODIC = 1;
 const TIMER_TSC_DEADLINE = 2;
@@ -191,12 +192,27 @@ export function lapicPending(m: Mem, v: number): number {
 export function lapicAck(m: Mem, v: number, vector: number): void {
   const bit = 1 << (vector & 31);
   m.atomicAnd(bitWord(APIC.IRR, v, vector), ~bit);
+  if (endsItself(m, v, vector)) return;
+  if (highest(m, v, APIC.ISR) < 0) assistOffer(m, v, vector);
   m.atomicOr(bitWord(APIC.ISR, v, vector), bit);
 }
 
-function endOfInterrupt(m: Mem, v: number): void {
+function retire(m: Mem, v: number): void {
   const vector = highest(m, v, APIC.ISR);
   if (vector >= 0) m.atomicAnd(bitWord(APIC.ISR, v, vector), ~(1 << (vector & 31)));
+}
+
+/** The guest's EOI: for the vector in service, or for the one below if that one's was spared. */
+function endOfInterrupt(m: Mem, v: number): void {
+  if (assistTaken(m, v)) retire(m, v);
+  else assistWithdraw(m, v);
+  retire(m, v);
+}
+
+/** Makes up for an EOI that was spared; asks for one if a vector waits for it. */
+export function lapicSettle(m: Mem, v: number): void {
+  if (assistTaken(m, v)) retire(m, v);
+  else if (highest(m, v, APIC.IRR) >= 0 && lapicPending(m, v) < 0) assistWithdraw(m, v);
 }
 
 // Timer

@@ -16,7 +16,8 @@ import {
 import { HVM_SAVE_CODE, hvm_save_descriptor } from '../../abi/hvm_save.ts';
 import { anyRunning, forEachVcpu } from '../domain/domain.ts';
 import type { Caller } from '../guest-copy.ts';
-import { HVM_RECORDS, loadRecord, type SaveRecord } from '../hvm/save.ts';
+import { HVM_RECORDS, loadRecord } from '../hvm/save.ts';
+import type { SaveRecord } from '../hvm/save-record.ts';
 import { domainRecord, vcpuRecord } from '../records.ts';
 import type { DomctlOp } from './domctl.ts';
 
@@ -31,6 +32,7 @@ function eachRecord(
 ): number {
   let result = 0;
   for (const record of HVM_RECORDS) {
+    if (record.present?.(c.hv, dom) === false) continue;
     if (!record.perVcpu) {
       result ||= emit(record, c.hv.vcpu(dom, 0), 0);
       continue;
@@ -81,6 +83,7 @@ export const gethvmcontext_partial: DomctlOp = (c, dom, u) => {
   if (record === undefined) return -XEN_EINVAL;
   const v = c.hv.vcpu(dom, s.instance.get(c.scratch, u));
   if (v === 0) return -XEN_ENOENT;
+  if (record.present?.(c.hv, dom) === false) return -XEN_ENODATA;
   if (anyRunning(c.hv, dom)) return -XEN_ERESTART;
   const buffer = s.buffer.get(c.scratch, u);
   const room = s.bufsz.get(c.scratch, u);

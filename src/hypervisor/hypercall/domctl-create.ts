@@ -1,6 +1,8 @@
 /** XEN_DOMCTL_createdomain: every part of the configuration is checked before anything is made. */
 import {
   XEN_X86_EMU_ALL,
+  XEN_X86_EMU_HPET,
+  XEN_X86_EMU_IOAPIC,
   XEN_X86_EMU_LAPIC,
   XEN_X86_MISC_FLAGS_MAX,
   xen_arch_domainconfig,
@@ -19,6 +21,9 @@ const DEFAULT_GRANT_FRAMES = 64;
 const DEFAULT_MAPTRACK_FRAMES = 1024;
 const MAX_GRANT_VERSION = 2;
 
+/** DIVERGES: Xen gives a PVH domain local APICs and nothing else. */
+const PVH_DEVICES = XEN_X86_EMU_LAPIC | XEN_X86_EMU_IOAPIC | XEN_X86_EMU_HPET;
+
 /** The new domain's id, or -errno. `domid` is the one wished for; 0 or a reserved one for any. */
 export function createdomain(c: Caller, domid: number, u: number): number {
   const s = d.xen_domctl_createdomain;
@@ -34,7 +39,7 @@ export function createdomain(c: Caller, domid: number, u: number): number {
   const frames = (n: number, dflt: number): number => (n < 0 ? dflt : n);
   const dom = createDomain(hv, {
     domid: id,
-    type: emulation === XEN_X86_EMU_LAPIC ? DOMAIN_TYPE.pvh : DOMAIN_TYPE.hvm,
+    type: (emulation & ~PVH_DEVICES) === 0 ? DOMAIN_TYPE.pvh : DOMAIN_TYPE.hvm,
     createFlags: s.flags.get(c.scratch, u),
     emulationFlags: emulation,
     privileged: false,

@@ -17,6 +17,7 @@ import { writeHypercallPage } from '../hvm/hypercall-page.ts';
 import { frameWritten } from '../mm/code.ts';
 import { gfnToMfn, physmapEntry } from '../mm/physmap.ts';
 import { domainRecord, rootRecord } from '../records.ts';
+import { setCap } from '../sched/cap.ts';
 import { TSC_KHZ, updateWallclock } from '../time.ts';
 import { putBitmap } from './bitmap.ts';
 import type { DomctlOp } from './domctl.ts';
@@ -100,8 +101,6 @@ export const settscinfo: DomctlOp = (c, dom, u) => {
   return 0;
 };
 
-const KEEP_CAP = 0xffff;
-
 export const scheduler_op: DomctlOp = (c, dom, u) => {
   const s = d.xen_domctl_scheduler_op;
   const { mem, scratch } = c;
@@ -111,7 +110,8 @@ export const scheduler_op: DomctlOp = (c, dom, u) => {
       const weight = s.credit2_weight.get(scratch, u);
       const cap = s.credit2_cap.get(scratch, u);
       if (weight !== 0) domainRecord.cpuWeight.set(mem, dom, weight);
-      if (cap !== KEEP_CAP) domainRecord.cpuCap.set(mem, dom, cap);
+      if (cap > 100 * domainRecord.maxVcpus.get(mem, dom)) return -XEN_EINVAL;
+      setCap(c.hv, dom, cap);
       return 0;
     }
     case d.XEN_DOMCTL_SCHEDOP_getinfo:

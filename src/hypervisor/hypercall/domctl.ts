@@ -10,6 +10,7 @@ import { XEN_EACCES, XEN_EFAULT, XEN_ENOSYS, XEN_EPERM, XEN_ESRCH } from '../../
 import { DOMID_SELF } from '../../abi/xen.ts';
 import type { Caller } from '../guest-copy.ts';
 import { domainRecord } from '../records.ts';
+import { get_cpu_policy, set_cpu_policy } from './cpu-policy.ts';
 import { gethvmcontext, gethvmcontext_partial, sethvmcontext } from './domctl-context.ts';
 import { createdomain } from './domctl-create.ts';
 import * as life from './domctl-domain.ts';
@@ -54,6 +55,8 @@ const OPS: Readonly<Record<number, DomctlOp>> = {
   [d.XEN_DOMCTL_gethvmcontext]: gethvmcontext,
   [d.XEN_DOMCTL_gethvmcontext_partial]: gethvmcontext_partial,
   [d.XEN_DOMCTL_sethvmcontext]: sethvmcontext,
+  [d.XEN_DOMCTL_get_cpu_policy]: get_cpu_policy,
+  [d.XEN_DOMCTL_set_cpu_policy]: set_cpu_policy,
 };
 
 export function doDomctl(c: Caller, arg: number): number {

@@ -16,6 +16,7 @@ import { vcpuKickEvent } from '../domain/vcpu.ts';
 import type { Caller } from '../guest-copy.ts';
 import { latchWidth } from '../hvm/initialise.ts';
 import { upcallPending } from '../hvm/irq.ts';
+import { VIRIDIAN_FEATURES } from '../hvm/viridian.ts';
 import { p2mChanged } from '../mm/frames.ts';
 import { physmapEntry } from '../mm/physmap.ts';
 import { DOMAIN_TYPE, domainRecord, vcpuRecord } from '../records.ts';
@@ -150,12 +151,17 @@ function setParam(c: Caller, arg: number): number {
   if (DEPRECATED.has(q.index)) return -XEN_EINVAL;
   if (q.dom === c.dom && !GUEST_WRITES.has(q.index)) return -XEN_EPERM;
   if (q.value > (LIMITS.get(q.index) ?? q.value)) return -XEN_EINVAL;
+  if (q.index === p.HVM_PARAM_VIRIDIAN && !viridianAllowed(q.value)) return -XEN_EINVAL;
   if (q.index === p.HVM_PARAM_X87_FIP_WIDTH && q.value !== 0n && q.value !== 4n && q.value !== 8n)
     return -XEN_EINVAL;
   c.mem.setU64(field, q.value);
   if (q.index === p.HVM_PARAM_CALLBACK_IRQ) callbackChanged(c, q.dom);
   return 0;
 }
+
+/** Features that there are, and the base of all. */
+const viridianAllowed = (mask: bigint): boolean =>
+  (mask & ~VIRIDIAN_FEATURES) === 0n && (mask & BigInt(p.HVMPV_base_freq)) !== 0n;
 
 /** The guest's kernel speaks for the first time: its width is that of the shared structures from now on. */
 function callbackChanged(c: Caller, dom: number): void {

@@ -2,13 +2,13 @@
 import { XEN_EFAULT, XEN_EINVAL, XEN_ENOSPC, XEN_ENOSYS } from '../../abi/errno.ts';
 import * as s from '../../abi/sched.ts';
 import { vcpu_info } from '../../abi/xen.ts';
+import { noteDeadline } from '../deadline.ts';
 import { domainShutdown } from '../domain/domain.ts';
 import { vcpuUnblock } from '../domain/vcpu.ts';
 import { evtchnPendingForPoll } from '../evtchn/index.ts';
 import type { Caller } from '../guest-copy.ts';
 import { hasPending } from '../hvm/irq.ts';
 import { domainRecord, vcpuRecord } from '../records.ts';
-import { noteDeadline } from '../timers.ts';
 import { targetDomain } from './target.ts';
 
 const MAX_POLL_PORTS = 128;

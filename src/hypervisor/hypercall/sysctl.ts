@@ -17,6 +17,7 @@ import type { Caller } from '../guest-copy.ts';
 import { MAX_DOMAINS, pcpuRecord, rootRecord } from '../records.ts';
 import { TSC_KHZ } from '../time.ts';
 import { putBitmap } from './bitmap.ts';
+import { sysctlCpuPolicy } from './cpu-policy.ts';
 
 /** `u` is the scratch address of the operation's structure, changed in place and copied back. 0 or -errno. */
 type SysctlOp = (c: Caller, u: number) => number;
@@ -33,6 +34,7 @@ const OPS: Readonly<Record<number, SysctlOp>> = {
   [s.XEN_SYSCTL_cpupool_op]: cpupool_op,
   [s.XEN_SYSCTL_scheduler_op]: scheduler_op,
   [s.XEN_SYSCTL_get_cpu_featureset]: get_cpu_featureset,
+  [s.XEN_SYSCTL_get_cpu_policy]: sysctlCpuPolicy,
   [s.XEN_SYSCTL_debug_keys]: debug_keys,
   [s.XEN_SYSCTL_get_pmstat]: () => -XEN_ENOSYS,
   [s.XEN_SYSCTL_livepatch_op]: () => -XEN_EOPNOTSUPP,
@@ -83,7 +85,6 @@ function physinfo(c: Caller, u: number): number {
   o.cpu_khz.set(scratch, u, TSC_KHZ);
   const caps =
     s.XEN_SYSCTL_PHYSCAP_hvm |
-    s.XEN_SYSCTL_PHYSCAP_pv |
     s.XEN_SYSCTL_PHYSCAP_hap |
     s.XEN_SYSCTL_PHYSCAP_gnttab_v1 |
     s.XEN_SYSCTL_PHYSCAP_gnttab_v2;

@@ -45,7 +45,7 @@ export const HYPERCALLS: readonly HypercallRow[] = [
     pv: true,
     hvm: true,
     fn: doPlatformOp,
-    status: partial('settime, getidletime, cpuinfo'),
+    status: 'absent',
   },
   {
     nr: nr.__HYPERVISOR_memory_op,
@@ -93,7 +93,7 @@ export const HYPERCALLS: readonly HypercallRow[] = [
     pv: true,
     hvm: true,
     fn: doGrantTableOp,
-    status: 'complete',
+    status: partial('no maps into page tables, no transfer: PV guests'),
   },
   {
     nr: nr.__HYPERVISOR_vm_assist,
@@ -101,11 +101,18 @@ export const HYPERCALLS: readonly HypercallRow[] = [
     pv: true,
     hvm: true,
     fn: doVmAssist,
-    status: 'complete',
+    status: partial('none of the assists for PV guests'),
   },
-  { nr: nr.__HYPERVISOR_vcpu_op, name: 'vcpu_op', pv: true, hvm: true, fn: doVcpuOp, status: 'complete' },
+  {
+    nr: nr.__HYPERVISOR_vcpu_op,
+    name: 'vcpu_op',
+    pv: true,
+    hvm: true,
+    fn: doVcpuOp,
+    status: partial('no initialise for PV guests'),
+  },
   { nr: nr.__HYPERVISOR_mmuext_op, name: 'mmuext_op', pv: true, hvm: true, fn: absent, status: 'absent' },
-  { nr: nr.__HYPERVISOR_xsm_op, name: 'xsm_op', pv: true, hvm: true, fn: absent, status: 'complete' },
+  { nr: nr.__HYPERVISOR_xsm_op, name: 'xsm_op', pv: true, hvm: true, fn: absent, status: 'absent' },
   {
     nr: nr.__HYPERVISOR_sched_op,
     name: 'sched_op',
@@ -128,7 +135,7 @@ export const HYPERCALLS: readonly HypercallRow[] = [
     pv: true,
     hvm: true,
     fn: absent,
-    status: partial('no pirqs'),
+    status: 'absent',
   },
   {
     nr: nr.__HYPERVISOR_hvm_op,

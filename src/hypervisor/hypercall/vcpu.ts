@@ -4,6 +4,7 @@ import { SHUTDOWN_poweroff } from '../../abi/sched.ts';
 import * as a from '../../abi/vcpu.ts';
 import { vcpu_info, vcpu_info_32 } from '../../abi/xen.ts';
 import { P2M, P2M_FRAMES, p2mMfn, p2mType } from '../../machine/p2m.ts';
+import { noteDeadline } from '../deadline.ts';
 import { domainShutdown, forEachVcpu } from '../domain/domain.ts';
 import { vcpuKick, vcpuReconsider } from '../domain/vcpu.ts';
 import { recheckPending } from '../evtchn/index.ts';
@@ -13,7 +14,6 @@ import { getFrame } from '../mm/frames.ts';
 import { physmapEntry } from '../mm/physmap.ts';
 import { DOMAIN_TYPE, domainRecord, vcpuRecord } from '../records.ts';
 import { fillRunstate, publishRunstate, publishTime, publishTimeArea } from '../time.ts';
-import { noteDeadline } from '../timers.ts';
 
 const MIN_PERIOD_NS = 1_000_000;
 /** About 24 days, as in Xen: what a signed count of milliseconds holds. */

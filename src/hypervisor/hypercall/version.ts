@@ -4,9 +4,9 @@ import { HYPERVISOR_VIRT_START } from '../../abi/arch_x86.ts';
 import { XEN_EFAULT, XEN_EINVAL, XEN_ENOBUFS, XEN_ENOSYS, XEN_EPERM } from '../../abi/errno.ts';
 import * as f from '../../abi/features.ts';
 import * as v from '../../abi/version.ts';
-import { fromLatin1 } from '../../base/text.ts';
+import { cString, fromLatin1 } from '../../base/text.ts';
 import type { Caller } from '../guest-copy.ts';
-import { DOMAIN_TYPE, domainRecord } from '../records.ts';
+import { DOMAIN_TYPE, domainRecord, rootRecord } from '../records.ts';
 import * as self from '../version.ts';
 
 const HVM_FEATURES =
@@ -27,6 +27,11 @@ function putString(c: Caller, arg: number, text: string, size: number): number {
   const at = c.alloc(size);
   c.scratch.write(at, fromLatin1(text).subarray(0, size - 1));
   return c.copyOut(arg, at, size) ? 0 : -XEN_EFAULT;
+}
+
+function commandLine(c: Caller): string {
+  const line = rootRecord.commandLine;
+  return cString(c.mem.slice(line.addr(c.hv.root), line.type.size));
 }
 
 function compileInfo(c: Caller, arg: number): number {
@@ -99,7 +104,7 @@ export function doXenVersion(c: Caller, cmd: number, arg: number): number {
     case v.XENVER_guest_handle:
       return guestHandle(c, arg);
     case v.XENVER_commandline:
-      return putString(c, arg, c.privileged ? self.XEN_COMMANDLINE : '<denied>', v.XEN_COMMANDLINE_LEN);
+      return putString(c, arg, c.privileged ? commandLine(c) : '<denied>', v.XEN_COMMANDLINE_LEN);
     case v.XENVER_build_id:
       return c.privileged ? buildId(c, arg) : -XEN_EPERM;
     default:

@@ -7,6 +7,7 @@ import { DEFAULT_WEIGHT } from '../domain/domain.ts';
 import { isRunnable, isRunning } from '../domain/vcpu.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { domainRecord, rootRecord, vcpuRecord } from '../records.ts';
+import { spendBudget } from './cap.ts';
 
 /** Longest time that a vCPU runs while others wait. */
 export const SLICE_NS = 5_000_000;
@@ -14,7 +15,9 @@ export const SLICE_NS = 5_000_000;
 /** Charges time that a vCPU ran. */
 export function chargeVcpu(hv: Hypervisor, v: number, ran: number): void {
   const { mem } = hv;
-  const weight = domainRecord.cpuWeight.get(mem, vcpuRecord.domain.get(mem, v)) || DEFAULT_WEIGHT;
+  const dom = vcpuRecord.domain.get(mem, v);
+  const weight = domainRecord.cpuWeight.get(mem, dom) || DEFAULT_WEIGHT;
+  spendBudget(hv, dom, ran);
   const cost = Math.max(0, Math.round((ran * DEFAULT_WEIGHT) / weight));
   vcpuRecord.credit.set(mem, v, vcpuRecord.credit.get(mem, v) + cost);
 }

@@ -7,6 +7,7 @@ import { domainCrash } from '../domain/domain.ts';
 import { loadCpu, saveCpu } from '../hvm/context.ts';
 import { syncTsc } from '../hvm/initialise.ts';
 import { pendingInterrupt } from '../hvm/irq.ts';
+import { pollTimers } from '../hvm/viridian-time.ts';
 import { lapicAck } from '../hvm/vlapic.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { domainRecord, VCPU_CPU_OFFSET, vcpuRecord } from '../records.ts';
@@ -34,6 +35,7 @@ export function enterVcpu(hv: Hypervisor, engine: Engine, v: number): void {
     vcpuRecord.flushPending.set(mem, v, 0);
     engine.flushTlb(cpu);
   }
+  pollTimers(hv, v);
   if (vcpuRecord.entered.get(mem, v) !== 0) return;
   vcpuRecord.entered.set(mem, v, 1);
   if (timeIsStale(mem, v)) {
@@ -51,12 +53,14 @@ function prepareEngine(hv: Hypervisor, engine: Engine, v: number): boolean {
   const cpu = v + VCPU_CPU_OFFSET;
   const dom = vcpuRecord.domain.get(mem, v);
   const offset = cpuState.tscOffset.get(mem, cpu);
+  const adjust = cpuState.tscAdjust.get(mem, cpu);
   const pat = cpuState.pat.get(mem, cpu);
   saveCpu(mem, cpu, saved, 0, 0n);
   cpuState.p2mRoot.set(mem, cpu, domainRecord.p2mRoot.get(mem, dom));
   if (!engine.init(cpu)) return false;
   cpuState.p2mRoot.set(mem, cpu, domainRecord.p2mRoot.get(mem, dom));
   cpuState.tscOffset.set(mem, cpu, offset);
+  cpuState.tscAdjust.set(mem, cpu, adjust);
   vcpuRecord.cpuReady.set(mem, v, 1);
   if (vcpuRecord.sipi.get(mem, v) !== 0) return true;
   if (pat !== 0n) cpuState.pat.set(mem, cpu, pat);
@@ -78,5 +82,7 @@ export function injectPending(mem: Mem, engine: Engine, v: number): void {
     engine.injectInterrupt(cpu, pending & 0xff);
     pending = pendingInterrupt(mem, v);
   }
-  cpuState.irqWindow.set(mem, cpu, pending >= 0 ? 1 : 0);
+  // an NMI that is blocked waits for an IRET
+  const nmi = vcpuRecord.nmiPending.get(mem, v) !== 0;
+  cpuState.irqWindow.set(mem, cpu, nmi ? 2 : pending >= 0 ? 1 : 0);
 }

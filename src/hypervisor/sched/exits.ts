@@ -11,11 +11,16 @@ import { dumpRegisters } from '../domain/dump.ts';
 import { isRunnable } from '../domain/vcpu.ts';
 import { Caller } from '../guest-copy.ts';
 import { hasPending } from '../hvm/irq.ts';
+import { viridianFeatures } from '../hvm/viridian-assist.ts';
+import { viridianHypercall } from '../hvm/viridian-hypercall.ts';
 import { doHypercall } from '../hypercall/dispatch.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { domainRecord, VCPU_CPU_OFFSET, vcpuRecord } from '../records.ts';
+import { waitForWrite } from './monitor.ts';
 
 const HYPERCALL_BYTES = 3;
+/** In EAX. */
+const VIRIDIAN_CALL = 0x8000_0000;
 const EFER_LMA = 0x400;
 const CR0_PE = 1;
 const ATTR_L = 0x200;
@@ -44,13 +49,16 @@ export class ExitHandler {
       case EXIT.hlt:
         this.hv.withLock(() => this.halt(v));
         return isRunnable(this.hv, v);
+      case EXIT.mwait:
+        this.hv.withLock(() => waitForWrite(this.hv, v));
+        return isRunnable(this.hv, v);
       case EXIT.pause:
         this.hv.yielded = true;
         return false;
       case EXIT.tripleFault:
         this.hv.withLock(() => this.tripleFault(v));
         return false;
-      case EXIT.unimplemented:
+      case EXIT.failed:
         this.hv.withLock(() => domainCrash(this.hv, v, this.engine.lastError));
         return false;
       default:
@@ -65,6 +73,14 @@ export class ExitHandler {
     const rax = cpuState.gpr.addr(cpu, GPR.rax);
     let result = -XEN_EPERM;
     if (mem.u32(cpuState.cpl.addr(cpu)) === 0) {
+      if (
+        (mem.u32(rax) & VIRIDIAN_CALL) !== 0 &&
+        viridianFeatures(mem, vcpuRecord.domain.get(mem, v)) !== 0
+      ) {
+        viridianHypercall(this.hv, v, wide);
+        this.engine.advance(cpu, HYPERCALL_BYTES);
+        return;
+      }
       caller.bind(v, wide);
       const arg = wide ? arg64 : arg32;
       result = doHypercall(
@@ -85,6 +101,7 @@ export class ExitHandler {
   /** HLT with interrupts off is how a CPU says that it is done. */
   private halt(v: number): void {
     const { mem, hv } = this;
+    vcpuRecord.monitoring.set(mem, v, 0);
     const flags = mem.u32(cpuState.flagsRest.addr(v + VCPU_CPU_OFFSET));
     if ((flags & IF) !== 0) {
       if (!hasPending(mem, v)) vcpuRecord.blocked.set(mem, v, 1);

@@ -5,17 +5,20 @@
  * this CPU). The kick word is cleared before the reasons are looked at, so that no kick is lost.
  */
 import { type Engine, EXIT, type Exit } from '../../machine/platform.ts';
+import { nextDeadline } from '../deadline.ts';
+import { budgetLeft } from '../domain/cap.ts';
 import { domainCrash } from '../domain/domain.ts';
 import { idleState, isRunnable, setRunstate } from '../domain/vcpu.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { drainDrops } from '../mm/code.ts';
 import { drainLimbo } from '../mm/frames.ts';
 import { pcpuRecord, RUNSTATE, rootRecord, VCPU_CPU_OFFSET, VCPU_FRAMES, vcpuRecord } from '../records.ts';
-import { nextDeadline, runTimers } from '../timers.ts';
+import { runTimers } from '../timers.ts';
 import { Budget } from './budget.ts';
 import { chargeVcpu, pickVcpu, SLICE_NS } from './credit2.ts';
 import { enterVcpu, injectPending } from './enter.ts';
 import { ExitHandler } from './exits.ts';
+import { anyMonitor, MONITOR_POLL_MS, wakeMonitors } from './monitor.ts';
 
 /** Longest time in the engine before pending events are looked at. */
 const QUANTUM_NS = 500_000;
@@ -88,7 +91,8 @@ export class PcpuLoop {
     const { hv } = this;
     const began = hv.now();
     const deadline = nextDeadline(hv);
-    const ms = deadline === Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : (deadline - began) / 1e6;
+    let ms = deadline === Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : (deadline - began) / 1e6;
+    if (anyMonitor(hv)) ms = Math.min(ms, MONITOR_POLL_MS);
     // The kick of `stopPcpu` may have been taken for another one since `run` last looked.
     const stopping = pcpuRecord.stop.get(hv.mem, this.record) !== 0;
     if (ms > 0 && !stopping && hv.mem.atomicLoad(pcpuRecord.kick.addr(this.record)) === 0) this.sleep(ms);
@@ -109,6 +113,7 @@ export class PcpuLoop {
       mem.atomicStore(pcpuRecord.kick.addr(this.record), 0);
       this.charge();
       if (hv.now() >= nextDeadline(hv)) runTimers(hv);
+      wakeMonitors(hv);
       if (pcpuRecord.dropList.get(mem, this.record) !== 0) drainDrops(hv, this.engine);
       if (rootRecord.reap.get(mem, hv.root) !== 0) this.reap();
       const next = pickVcpu(hv, this.id, this.current, hv.yielded);
@@ -179,7 +184,7 @@ export class PcpuLoop {
     const { mem } = hv;
     const kick = pcpuRecord.kick.addr(this.record);
     let now = hv.now();
-    const end = now + SLICE_NS;
+    const end = now + Math.min(SLICE_NS, budgetLeft(mem, vcpuRecord.domain.get(mem, v)));
     for (;;) {
       const until = Math.min(QUANTUM_NS, end - now, nextDeadline(hv) - now);
       const blocks = budget.blocks(Math.max(MIN_QUANTUM_NS, until));
@@ -190,7 +195,7 @@ export class PcpuLoop {
       if (!again || hv.yielded || mem.atomicLoad(kick) !== 0) return;
       now = hv.now();
       if (now >= end || now >= nextDeadline(hv) || !isRunnable(hv, v)) return;
-      if (vcpuRecord.flushPending.get(mem, v) !== 0) return;
+      if (vcpuRecord.flushPending.get(mem, v) !== 0 || anyMonitor(hv)) return;
     }
   }
 }

@@ -27,6 +27,9 @@ export class FakeEngine implements Engine {
     const act = this.scripts.get(cpu)?.shift();
     return act === undefined ? EXIT.pause : act(cpu);
   }
+  step(cpu: number): Exit {
+    return this.run(cpu);
+  }
   interruptible(): boolean {
     return this.interruptsOn;
   }

@@ -3,7 +3,7 @@ import { ATOMIC, OP, SIMD } from '../../wasm/opcodes.ts';
 import type { Flt, FltSize, FltVar, Sem, Size, V32, V64, Var, Vec, VecVar } from '../../x86/sem/sem.ts';
 import { cpuState } from '../cpu-state.ts';
 import { KIND_ATOMIC, KIND_READ, KIND_RMW, KIND_WRITE, TLB_READ, TLB_WRITE } from '../interp/record.ts';
-import { LOCAL } from './value.ts';
+import { LOCAL, VW } from './value.ts';
 import { VectorEmitter } from './vector.ts';
 
 export { LOCAL, LOCAL_COUNT, LOCAL_TYPES, VW } from './value.ts';
@@ -36,8 +36,13 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
   abstract fwrite(v: FltVar): void;
   /** Pushes the base of the memory operand's segment; false where it is 0 for certain. */
   protected abstract segmentBase(): boolean;
-  /** A condition on the stack: leave, the instruction has missed the TLB. */
-  protected abstract onMiss(): void;
+  /** Before a translation, and after it with a condition on the stack: leave, the instruction has missed the TLB. */
+  protected abstract attempt(kind: number): void;
+  protected abstract onMiss(kind: number): void;
+  protected noteKind(kind: number): void {
+    this.code.i32(kind);
+    this.code.set(LOCAL.kind);
+  }
 
   /** Linear address of the memory operand into `ea`. */
   linear(): void {
@@ -83,8 +88,7 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
   translate(size: number, kind: number): void {
     const { code } = this;
     const tlb = kind === KIND_READ ? TLB_READ : TLB_WRITE;
-    code.i32(kind | (size << 8));
-    code.set(LOCAL.kind);
+    this.attempt(kind | (size << 8));
     code.get(LOCAL.ea);
     code.op(OP.i32_wrap_i64);
     code.i32(8);
@@ -109,7 +113,7 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
     code.get(LOCAL.ctx);
     code.op(OP.i64_or);
     code.op(OP.i64_ne);
-    this.onMiss();
+    this.onMiss(kind | (size << 8));
     code.get(LOCAL.ti);
     code.mem(OP.i32_load, 2, tlb + 8);
     code.get(LOCAL.ea);
@@ -187,6 +191,11 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
     this.code.mem(OP.i64_load32_u, 2, state(cpuState.irqWindow));
     return V;
   }
+  userOpen(): V64 {
+    this.code.get(LOCAL.cpu);
+    this.code.mem(OP.i64_load32_u, 2, state(cpuState.userOpen));
+    return V;
+  }
   mxcsr(): V64 {
     this.code.get(LOCAL.cpu);
     this.code.mem(OP.i64_load32_u, 2, state(cpuState.mxcsr));
@@ -196,5 +205,11 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
     this.code.get(LOCAL.cpu);
     this.code.simdMem(SIMD.v128_load, 0, state(cpuState.xmm) + 16 * r);
     return X;
+  }
+  setVreg(r: number, v: Vec | VecVar): void {
+    if (!('vslot' in v)) this.code.set(VW);
+    this.code.get(LOCAL.cpu);
+    this.code.get('vslot' in v ? v.vslot : VW);
+    this.code.simdMem(SIMD.v128_store, 0, state(cpuState.xmm) + 16 * r);
   }
 }

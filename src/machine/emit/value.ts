@@ -45,7 +45,8 @@ export const LOCAL_TYPES: ValType[] = [
 const V = {} as V64;
 const B = {} as V32;
 
-export type Label = 'leave' | 'slow' | 'miss' | 'outer' | 'jump' | 'next' | 'handler' | 'inner';
+/** What branches name; numbers are a region's own. */
+export type Label = 'leave' | 'slow' | 'miss' | 'outer' | 'jump' | 'next' | 'handler' | 'inner' | number;
 
 export class ValueEmitter {
   readonly code = new Code();
@@ -188,11 +189,24 @@ export class ValueEmitter {
   }
   if(_c: V32, then: () => void, otherwise?: () => void): void {
     this.open('inner', OP.if);
-    then();
+    this.branch(then);
     if (otherwise) {
       this.code.op(OP.else);
-      otherwise();
+      this.branch(otherwise);
     }
+    this.end();
+  }
+  private branch(body: () => void): void {
+    const { pool, vpool, fpool } = this;
+    body();
+    this.pool = pool;
+    this.vpool = vpool;
+    this.fpool = fpool;
+  }
+  loop(body: () => V32): void {
+    this.open('inner', OP.loop);
+    body();
+    this.brIf('inner');
     this.end();
   }
   /** A new instruction: its temporaries start afresh. */

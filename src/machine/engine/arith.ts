@@ -126,19 +126,20 @@ export function enter(c: Core, i: Insn): void {
   const size = i.imm & 0xffff;
   const level = i.imm2 & 31;
   const frame = c.gpr(4) - BigInt(z);
-  const words: bigint[] = [c.gpr(5)];
+  let bytes = 0;
+  // the frames that are copied may lie where those before have just been put
+  const put = (word: bigint): void => {
+    bytes += z;
+    c.write(c.stackAt(-bytes), z, word);
+  };
+  put(c.gpr(5));
   for (let k = 1; k < level; k++) {
     const at = c.code64
       ? c.linearOf(c.gpr(5) - BigInt(k * z), SEG.ss)
       : (c.segBase(SEG.ss) + (((c.gpr32(5) - k * z) & c.stackMask) >>> 0)) >>> 0;
-    words.push(c.read(at, z));
+    put(c.read(at, z));
   }
-  if (level > 0) words.push(frame);
-  const bytes = words.length * z;
-  words.forEach((w, k) => {
-    c.put(z, w, bytes - (k + 1) * z);
-  });
-  c.store(c.stackAt(-bytes), bytes);
+  if (level > 0) put(frame);
   // the frame must be writable down to where the stack pointer will be
   c.probeWrite(c.stackAt(-bytes - size), z);
   c.setGpr(5, z === 8 ? 8 : z, frame);
@@ -158,18 +159,6 @@ export function xlat(c: Core, i: Insn): void {
   const offset = BigInt.asUintN(8 * i.addrSize, c.gpr(3) + (c.gpr(0) & 255n));
   const base = BigInt(c.lin({ offset: 256 + 8 * c.effectiveSeg(i.seg) }));
   c.setGpr(0, 1, c.read(c.linearOf(offset + base, i.seg), 1));
-}
-
-/** CRC-32C of the source's bytes into the destination. */
-export function crc32(c: Core, i: Insn): void {
-  const [d, s] = i.operands;
-  let v = c.operand(i, s, s.size);
-  let crc = c.gpr32(d.reg);
-  for (let k = 0; k < s.size; k++, v >>= 8n) {
-    crc ^= Number(v & 255n);
-    for (let b = 0; b < 8; b++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f6_3b78 : crc >>> 1;
-  }
-  c.setGpr(d.reg, 8, BigInt(crc >>> 0));
 }
 
 /** LOOP, LOOPE, LOOPNE, JRCXZ: true when taken. */

@@ -6,12 +6,15 @@ import { DECODE_OK, DECODE_TRUNCATED, decode } from '../../x86/decoder.ts';
 import { type CodeSize, Insn } from '../../x86/insn.ts';
 import { VEX_OPS } from '../../x86/sem/bmi.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
+import { specialOf } from '../interp/handlers.ts';
 import { FLOW, Lowering } from '../interp/lower.ts';
 import { REC } from '../interp/record.ts';
 import { frameInfo, type Machine } from '../machine.ts';
-import { segmentsOf } from './limits.ts';
+import { suspect } from './limits.ts';
 
 const TABLE_BYTES = 4096 * 4;
+const HELPER = specialOf('helper');
+const STRADDLE = specialOf('straddle');
 const CHUNK_FRAMES = 256;
 /** One instruction is at most this many records. */
 export const MAX_RECORDS = 6;
@@ -28,21 +31,27 @@ export interface Mode {
   sse: boolean;
   /** Neither real nor virtual-8086 mode: VEX prefixes can be. */
   vex: boolean;
-  /** Segments whose limits have to be checked, see limits.ts. */
+  /** Segments whose uses have to be checked, see limits.ts. */
   limited: number;
+  /** Ring 3 wants its accesses aligned (CR0.AM, EFLAGS.AC). */
+  aligned: boolean;
 }
-const MODE_KEYS = 2048;
+const MODE_KEYS = 4096;
 export const modeKey = (m: Mode): number =>
   (m.codeSize === 64 ? 2 : m.codeSize === 32 ? 1 : 0) |
   (m.stackMask === 0xffff ? 4 : 0) |
   (m.sse ? 8 : 0) |
   (m.limited << 4) |
-  (m.vex ? 0 : 1024);
+  (m.vex ? 0 : 1024) |
+  (m.aligned ? 2048 : 0);
 
 export class CodeCache {
   private readonly machine: Machine;
   private readonly lowering: Lowering;
   private readonly pages = new Map<number, number>();
+  private readonly frames = new Map<number, number>();
+  /** Records of instructions that end in a frame, see `straddle`. */
+  private readonly straddlers = new Map<number, number[]>();
   /** Mode keys that there are tables for. */
   private readonly modes = new Set<number>();
   private readonly insns: Insn[] = [new Insn()];
@@ -80,6 +89,53 @@ export class CodeCache {
     if (at === 0) return 0;
     this.machine.mem.fill(at, TABLE_BYTES);
     this.pages.set(key, at);
+    this.frames.set(at, mfn);
+    return at;
+  }
+  /** Number of the frame that a table is of. */
+  frameOf(table: number): number {
+    return this.frames.get(table) ?? -1;
+  }
+  /**
+   * Gives a record whose instruction `i` ends in the next page, with a table of its own, records for all of it. False
+   * when there is no memory for them.
+   */
+  straddle(
+    record: number,
+    i: Insn,
+    mode: Mode,
+    table: number,
+    next: { mfn: number; table: number },
+  ): boolean {
+    const { lowering: l } = this;
+    const { mem } = this.machine;
+    const at = this.allocKeeping((MAX_RECORDS + 1) * REC.size);
+    if (at === 0) return false;
+    this.prepare(mode, table, at);
+    l.n = mem.u16(record + REC.n);
+    l.off = mem.u16(record + REC.off);
+    l.next = l.off + i.length;
+    this.lowerOne(i, mode);
+    l.nextPage(l.next);
+    mem.setU16(record + REC.handler, STRADDLE);
+    mem.setU32(record + REC.slot, at);
+    mem.setU32(record + REC.imm, next.table);
+    this.markCode(next.mfn, 0, mem.u16(l.at - REC.size + REC.off) - 4096);
+    const known = this.straddlers.get(next.mfn);
+    if (known) known.push(record);
+    else this.straddlers.set(next.mfn, [record]);
+    return true;
+  }
+  /** Instructions that end in the frame are to be looked at anew. */
+  private dropStraddlers(mfn: number): void {
+    for (const record of this.straddlers.get(mfn) ?? [])
+      this.machine.mem.setU16(record + REC.handler, HELPER);
+    this.straddlers.delete(mfn);
+  }
+  /** A copy of a record, for as long as that lives; 0 when there is no memory for it. */
+  copyOf(record: number): number {
+    const at = this.allocKeeping(REC.size);
+    if (at !== 0) this.machine.mem.move(at, record, REC.size);
     return at;
   }
 
@@ -149,7 +205,7 @@ export class CodeCache {
       this.lowering.helper(i);
       return FLOW.end;
     }
-    if (mode.limited !== 0 && segmentsOf(i) & mode.limited) {
+    if (suspect(i, mode)) {
       this.lowering.helper(i);
       return FLOW.end;
     }
@@ -204,6 +260,7 @@ export class CodeCache {
   /** Forgets what was decoded from a frame. */
   drop(mfn: number): void {
     const { mem } = this.machine;
+    this.dropStraddlers(mfn);
     const info = this.machine.frame(mfn);
     mem.setU32(info + frameInfo.codeLo.offset, 0);
     mem.setU32(info + frameInfo.codeHi.offset, 0);
@@ -213,6 +270,11 @@ export class CodeCache {
     }
   }
 
+  /** Only where nothing must go for it. */
+  private allocKeeping(bytes: number): number {
+    const full = this.nextChunk === this.chunks.length && this.chunks.length >= this.maxChunks;
+    return full && this.free + bytes > this.end ? 0 : this.alloc(bytes);
+  }
   private alloc(bytes: number): number {
     if (this.free + bytes > this.end && !this.moreSpace()) return 0;
     const at = this.free;
@@ -237,6 +299,8 @@ export class CodeCache {
       this.machine.mem.setU32(info + frameInfo.codeHi.offset, 0);
     }
     this.pages.clear();
+    this.frames.clear();
+    this.straddlers.clear();
     this.insns.length = 1;
     this.nextChunk = 0;
     this.flushes++;

@@ -7,7 +7,7 @@ import { lazyOf, STATUS, statusOf, VM } from '../../x86/flags.ts';
 import { BASE_RIP, type Insn, NO_REG, OPK, type Operand } from '../../x86/insn.ts';
 import { cpuState, SEG, segment } from '../cpu-state.ts';
 import type { Machine } from '../machine.ts';
-import { CR0_PE, EFER_LMA, FAULT, MMIO, Mmu } from '../mmu.ts';
+import { ACCESS, CR0_PE, EFER_LMA, FAULT, MMIO, Mmu, SMAP, type SmapRule } from '../mmu.ts';
 import type { Platform } from '../platform.ts';
 
 export const HIGH = 0x1_0000_0000;
@@ -51,6 +51,8 @@ export const ATTR_P = 0x80;
 export const ATTR_L = 0x200;
 export const ATTR_D = 0x400;
 export const ATTR_G = 0x800;
+
+const crosses = (linear: number, size: number): boolean => ((linear >>> 0) & 4095) + size > 4096;
 
 export class Core {
   readonly machine: Machine;
@@ -243,17 +245,34 @@ export class Core {
     this.setLin(cpuState.cr2, linear);
     return this.fault(EXC.PF, this.mmu.errorCode);
   }
+  /**
+   * Who accesses: the running code, or (false) the supervisor whatever runs, for a system structure, or (true) the user.
+   */
+  private smapRule(user: boolean | undefined): SmapRule {
+    return user === undefined ? SMAP.byFlag : SMAP.always;
+  }
   /** Machine address or MMIO for an access within one page; faults. */
-  private at(linear: number, write: boolean, user: boolean): number {
-    const a = this.mmu.translate(this.cpu, linear, write ? 1 : 0, user);
+  private at(linear: number, write: boolean, user: boolean | undefined): number {
+    const kind = write ? ACCESS.write : ACCESS.read;
+    const a = this.mmu.translate(this.cpu, linear, kind, user ?? this.cpl === 3, this.smapRule(user));
     return a === FAULT ? this.pageFault(linear) : a;
+  }
+  /** Faults as an access would, and leaves no trace otherwise. */
+  probe(linear: number, size: number, write: boolean, user?: boolean): void {
+    const kind = write ? ACCESS.write : ACCESS.read;
+    const last = this.wrap(linear + size - 1);
+    const pages = crosses(linear, size) ? [linear, last - ((last >>> 0) & 4095)] : [linear];
+    for (const page of pages)
+      if (!this.mmu.check(this.cpu, page, kind, user ?? this.cpl === 3, this.smapRule(user)))
+        this.pageFault(page);
   }
   private wrap(linear: number): number {
     return this.code64 ? linear : linear >>> 0;
   }
 
   /** Reads `size` bytes into `buf`. */
-  load(linear: number, size: number, user = this.cpl === 3): void {
+  load(linear: number, size: number, user?: boolean): void {
+    if (crosses(linear, size)) this.probe(linear, size, false, user);
     this.watch?.data(linear, size, false);
     for (let done = 0; done < size; ) {
       const from = this.wrap(linear + done);
@@ -274,15 +293,12 @@ export class Core {
     }
   }
   /** Checks that `size` bytes can be written; faults if not. */
-  probeWrite(linear: number, size: number, user = this.cpl === 3): void {
-    this.at(linear, true, user);
-    const last = this.wrap(linear + size - 1);
-    if (Math.floor(last / 4096) !== Math.floor(linear / 4096))
-      this.at(last - ((last >>> 0) & 4095), true, user);
+  probeWrite(linear: number, size: number, user?: boolean): void {
+    this.probe(linear, size, true, user);
   }
   /** Writes `size` bytes from `buf`, from `start` in it; all pages are checked first. */
-  store(linear: number, size: number, user = this.cpl === 3, start = 0): void {
-    this.probeWrite(linear, size, user);
+  store(linear: number, size: number, user?: boolean, start = 0): void {
+    if (crosses(linear, size)) this.probe(linear, size, true, user);
     this.watch?.data(linear, size, true);
     for (let done = 0; done < size; ) {
       const to = this.wrap(linear + done);
@@ -311,7 +327,7 @@ export class Core {
     }
   }
 
-  read(linear: number, size: number, user = this.cpl === 3): bigint {
+  read(linear: number, size: number, user?: boolean): bigint {
     this.load(linear, size, user);
     return this.take(size);
   }
@@ -327,7 +343,7 @@ export class Core {
     else if (size === 2) this.buf.setUint16(at, Number(BigInt.asUintN(16, v)), true);
     else this.buf.setUint8(at, Number(BigInt.asUintN(8, v)));
   }
-  write(linear: number, size: number, v: bigint, user = this.cpl === 3): void {
+  write(linear: number, size: number, v: bigint, user?: boolean): void {
     this.put(size, v);
     this.store(linear, size, user);
   }

@@ -85,3 +85,39 @@ describe('code that changes', () => {
     expect(reg(0) & 0xffn).toBe(9n);
   });
 });
+
+describe('a near branch out of the canonical addresses', () => {
+  const AWAY = 0x8000_0000_0000_0000n;
+  it.each([
+    ['JMP', [0xff, 0xe0], 0],
+    ['CALL', [0xff, 0xd0], 0],
+    ['CALL through memory', [0xff, 0x14, 0x24], 0],
+    ['PUSH and RET', [0x50, 0xc3], 1],
+  ])('faults where it stands, having done nothing: %s', (_what, bytes, at) => {
+    const { t, put } = cpuWithPages();
+    const stack = t.map(CODE + 0x1_0000);
+    t.m.setU64(stack + 0x800, AWAY);
+    t.m.setU64(cpuState.gpr.addr(t.cpu, 0), AWAY);
+    t.m.setU64(cpuState.gpr.addr(t.cpu, 4), BigInt(CODE + 0x1_0800));
+    put(0, bytes);
+    t.user(CODE, 0);
+    const { vector, errorCode, rip, rsp } = t.run();
+    expect({ vector, errorCode, rip, rsp }).toEqual({
+      vector: 13,
+      errorCode: 0,
+      rip: BigInt(CODE + at),
+      rsp: BigInt(CODE + 0x1_0800 - at * 8),
+    });
+  });
+});
+
+describe('a software interrupt', () => {
+  it('by the vector of #DF faults as any other', () => {
+    const { t, put } = cpuWithPages();
+    // the gate asks for ring 0
+    t.m.setU8(t.engine.linearToMaddr(t.cpu, 0x8000_0000n + 8n * 16n + 5n, false), 0x8e);
+    put(0, [0xcd, 0x08]);
+    t.user(CODE, 0);
+    expect(t.run()).toMatchObject({ vector: 13, errorCode: 0x42 });
+  });
+});

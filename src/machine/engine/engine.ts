@@ -5,32 +5,39 @@
  * is "fill something and go on" or "deliver a fault at this rip".
  */
 import type { Clock, Entropy } from '../../base/host.ts';
-import { disassemble } from '../../x86/disasm.ts';
-import { IF, TF } from '../../x86/flags.ts';
-import type { Insn } from '../../x86/insn.ts';
+import { AC, IF, TF } from '../../x86/flags.ts';
+import { type Insn, OPK } from '../../x86/insn.ts';
+import { OP as X } from '../../x86/ops.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
+import { type CompileOptions, type FunctionTable, Regions } from '../compiler/regions.ts';
 import { cpuState } from '../cpu-state.ts';
-import { specialOf } from '../interp/handlers.ts';
+import { handlerOf, specialOf } from '../interp/handlers.ts';
 import { CPU_BYTES, KIND_READ, LEAVE, REC } from '../interp/record.ts';
 import type { Machine } from '../machine.ts';
-import { ACCESS, FAULT, MMIO } from '../mmu.ts';
+import { ACCESS, CR0_PG, CR4_PAE, FAULT, MMIO, SMAP } from '../mmu.ts';
 import { type Engine, EXIT, type Exit, type Platform } from '../platform.ts';
 import { CodeCache } from './code-cache.ts';
 import { Core, EXC, GuestFault, HIGH } from './core.ts';
 import { DR6_BS, stepping } from './debug.ts';
 import { deliver } from './exceptions.ts';
 import { Fetcher } from './fetch.ts';
-import { checkSse } from './fpu.ts';
-import { type HelperContext, NEXT, runHelper } from './helpers.ts';
-import { checkLimits, isString, segmentsOf } from './limits.ts';
+import { ForcedEmulation } from './forced.ts';
+import { checkSse, checkUnit } from './fpu.ts';
+import { type HelperContext, NEXT, type Next, runHelper } from './helpers.ts';
+import { checkBranch, checkSegments, checkWrap, isString, suspect } from './limits.ts';
 import { Overrides } from './override.ts';
-import { powerOn, resetState } from './reset.ts';
+import { INIT_KEEPS, powerOn, resetState } from './reset.ts';
 import { modeChanged } from './segments.ts';
 import { Tlb } from './tlb.ts';
 import { type TraceHost, Tracer } from './trace.ts';
 
 export interface InterpreterExports {
   run(cpu: number, rp: number, fuel: number): number;
+}
+
+/** Compiled regions, and what runs them and the interpreter by turns. */
+export interface Compiled extends InterpreterExports {
+  readonly regions: Regions;
 }
 
 export interface EngineOptions {
@@ -40,13 +47,18 @@ export interface EngineOptions {
   tscKhz: number;
   codeCacheBytes: number;
   cr4Allowed: number;
+  /** What is hot is compiled. */
+  compile?: CompileOptions | undefined;
+  /** There is a forced emulation prefix, see forced.ts. */
+  forcedEmulation?: boolean;
 }
 
 const CPU_FRAMES = Math.ceil(CPU_BYTES / 4096);
 const SCRATCH = cpuState.scratch.offset;
 const HELPER = specialOf('helper');
-const MOVS = specialOf('movs');
-const STOS = specialOf('stos');
+const STRADDLE = specialOf('straddle');
+/** Whose odd accesses the helper makes: they have several. */
+const WHOLE_IN_HELPER = new Set([specialOf('movs'), specialOf('stos'), handlerOf('iretq', 8, 'm')]);
 
 export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   lastError = '';
@@ -59,8 +71,10 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   private readonly overrides: Overrides;
   private readonly fetcher: Fetcher;
   private readonly tracer: Tracer;
+  private readonly forcedEmulation: ForcedEmulation | undefined;
   /** vCPU blocks this engine has initialised: whose TLBs a change of a frame must reach. */
   private readonly cpus = new Set<number>();
+  private compiled: Compiled | undefined;
   private rp = 0;
   private left = 0;
   private readonly random64 = new BigUint64Array(1);
@@ -73,19 +87,28 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     this.tlb = new Tlb(this.core);
     this.cache = new CodeCache(machine, options.codeCacheBytes);
     this.cache.onFlush = () => {
+      this.compiled?.regions.clear();
       for (const cpu of this.cpus) this.tlb.clearCode(cpu);
     };
     this.cache.onProtect = (mfn) => this.tlb.dropWrites(mfn, this.cpus);
     this.core.codeWritten = (mfn) => this.dropCode(mfn);
-    this.core.flushTlb = () => this.flush();
+    this.core.flushTlb = () => this.reloadTables();
     this.fetcher = new Fetcher(this.core, (cpu) => this.tlb.clearCode(cpu));
     this.tracer = new Tracer(this.core, this);
     this.overrides = new Overrides(this.core);
+    if (options.forcedEmulation)
+      this.forcedEmulation = new ForcedEmulation(this.core, this.fetcher, () => this.single());
   }
 
   /** The instruction that was decoded last. */
   get insn(): Insn {
     return this.fetcher.insn;
+  }
+
+  /** From now on what is hot is compiled. */
+  compileWith(driver: InterpreterExports, table: FunctionTable, options: CompileOptions): void {
+    const regions = new Regions(this.core, this.cache, table, options);
+    this.compiled = { run: driver.run, regions };
   }
 
   static frames(): number {
@@ -106,14 +129,18 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
 
   release(cpu: number): void {
     this.cpus.delete(cpu);
+    this.tlb.forget(cpu);
   }
 
   startup(cpu: number, vector: number): void {
-    const p2m = this.core.m.u32(cpu + cpuState.p2mRoot.offset);
-    const tsc = this.core.m.u64(cpu + cpuState.tscOffset.offset);
+    const { m } = this.core;
+    const p2m = cpuState.p2mRoot.get(m, cpu);
+    const kept = INIT_KEEPS.map((field) => field.get(m, cpu));
     this.init(cpu);
-    this.core.m.setU32(cpu + cpuState.p2mRoot.offset, p2m);
-    this.core.m.setU64(cpu + cpuState.tscOffset.offset, tsc);
+    cpuState.p2mRoot.set(m, cpu, p2m);
+    INIT_KEEPS.forEach((field, i) => {
+      field.set(m, cpu, kept[i]!);
+    });
     resetState(this.core, vector << 8, vector << 12, 0);
     this.flush();
   }
@@ -122,7 +149,7 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     this.core.cpu = cpu;
     this.cpus.add(cpu);
     modeChanged(this.core);
-    this.flush();
+    this.reloadTables();
   }
 
   flushTlb(cpu: number): void {
@@ -165,22 +192,26 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     const long = (c.m.u32(cpu + cpuState.efer.offset) & 0x400) !== 0;
     const s = long ? BigInt.asIntN(64, linear) : BigInt.asUintN(32, linear);
     if (long && BigInt.asIntN(48, s) !== s) return -1;
-    // SMAP does not apply to the hypervisor's own accesses
-    const flags = c.m.u32(cpu + cpuState.flagsRest.offset);
-    c.m.setU32(cpu + cpuState.flagsRest.offset, flags | 0x4_0000);
-    const a = c.mmu.translate(cpu, Number(s), write ? ACCESS.write : ACCESS.read, false);
-    c.m.setU32(cpu + cpuState.flagsRest.offset, flags);
+    const a = c.mmu.translate(cpu, Number(s), write ? ACCESS.write : ACCESS.read, false, SMAP.never);
     if (a < 0) return -1;
     if (write && c.mmu.holdsCode(Math.floor(a / 4096), a & 4095, 1)) this.dropCode(Math.floor(a / 4096));
     return a;
   }
 
   dropCode(mfn: number): void {
+    this.compiled?.regions.drop(mfn);
     this.cache.drop(mfn);
   }
 
   flush(): void {
     this.tlb.flush();
+  }
+  /** CR3 was replaced with everything else. */
+  private reloadTables(): void {
+    const c = this.core;
+    if (c.get32(cpuState.cr0) & CR0_PG && c.get32(cpuState.cr4) & CR4_PAE && !c.longMode)
+      c.mmu.loadPdptes(c.cpu, c.get32(cpuState.cr3));
+    this.flush();
   }
   invalidate(linear: number): void {
     this.tlb.invalidate(linear);
@@ -191,10 +222,33 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   dropSpace(pcid: number): void {
     this.tlb.dropSpace(pcid);
   }
+  dropSpaces(): void {
+    this.tlb.dropSpaces();
+  }
+  /** Entries made under EFLAGS.AC serve no longer than that. */
+  private keepSmap(): void {
+    const c = this.core;
+    if (c.get32(cpuState.userOpen) && !(c.get32(cpuState.flagsRest) & AC)) this.tlb.closeUser();
+  }
 
   // --- run ---------------------------------------------------------------------------------------------------------
 
   run(cpu: number, maxBlocks: number): Exit {
+    if (!this.begin(cpu, maxBlocks)) return EXIT.tripleFault;
+    for (;;) {
+      const exit = stepping(this.core) ? this.traced() : this.enter();
+      if (exit >= 0) return exit as Exit;
+    }
+  }
+
+  step(cpu: number): Exit {
+    if (!this.begin(cpu, 1)) return EXIT.tripleFault;
+    const exit = this.tracer.step();
+    return exit >= 0 ? (exit as Exit) : EXIT.budget;
+  }
+
+  /** False: the vCPU is beyond running. */
+  private begin(cpu: number, maxBlocks: number): boolean {
     const c = this.core;
     c.m.refresh();
     c.cpu = cpu;
@@ -202,22 +256,19 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     this.left = maxBlocks;
     this.rp = 0;
     c.set32(cpuState.shadow, 0);
-    if (this.tripleFault) {
-      this.tripleFault = false;
-      return EXIT.tripleFault;
-    }
-    for (;;) {
-      const exit = stepping(c) ? this.traced() : this.enter();
-      if (exit >= 0) return exit as Exit;
-    }
+    const fine = !this.tripleFault;
+    this.tripleFault = false;
+    return fine;
   }
 
   /** Enters the interpreter once and does what it left for; -1 to go on. */
   private enter(): number {
     const c = this.core;
-    if (this.rp === 0) this.fetcher.keepMode();
-    const why = this.interp.run(c.cpu, this.rp, this.left);
-    this.left = c.get32(cpuState.fuel) | 0;
+    if (this.rp === 0) {
+      this.fetcher.keepMode();
+      this.keepSmap();
+    }
+    const why = this.turn();
     this.count(c.get32(cpuState.exitIc));
     switch (why) {
       case LEAVE.fetch:
@@ -227,6 +278,8 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
       case LEAVE.helper:
         return this.guarded(() => this.helper(c.get32(cpuState.exitRp)));
       case LEAVE.fuel:
+        if (this.left >= 0) return this.sample(c.get32(cpuState.exitRp));
+        this.countTo(c.get32(cpuState.exitRp), false);
         this.syncRip(c.get32(cpuState.exitRp));
         return EXIT.budget;
       default:
@@ -234,7 +287,31 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     }
   }
 
-  private count(n: number): void {
+  /** Runs until something is to be done here. */
+  private turn(): number {
+    const c = this.core;
+    if (!this.compiled) {
+      const why = this.interp.run(c.cpu, this.rp, this.left);
+      this.left = c.get32(cpuState.fuel) | 0;
+      return why;
+    }
+    // the interpreter's budget is small, to see where it spends its time
+    const some = Math.min(this.left, this.compiled.regions.options.sampleEvery);
+    c.set32(cpuState.regionFuel, this.left);
+    const why = this.compiled.run(c.cpu, this.rp, some);
+    this.left = (c.get32(cpuState.regionFuel) | 0) - some + (c.get32(cpuState.fuel) | 0);
+    return why;
+  }
+  /** The interpreter goes on where its budget ran out, at the start of a block. */
+  private sample(rp: number): number {
+    if (this.compiled?.regions.sample(rp)) {
+      this.countTo(rp, false);
+      this.syncRip(rp);
+    } else this.rp = rp;
+    return -1;
+  }
+
+  count(n: number): void {
     const at = this.core.cpu + cpuState.icount.offset;
     this.core.m.setN64(at, this.core.m.n64(at) + n);
   }
@@ -268,12 +345,13 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
 
   private fetch(): number {
     const c = this.core;
+    // as a block that is found costs: a fault's handler that faults itself must not go on for ever
+    if (--this.left < 0) return EXIT.budget;
+    this.count(1); // it is an instruction that faults
     const linear = this.fetcher.fetchAddress();
     const a = this.fetcher.translateFetch(linear);
-    if (a === MMIO) {
-      this.lastError = this.fetcher.error;
-      return EXIT.unimplemented;
-    }
+    this.count(-1);
+    if (this.fetcher.limitInPage(linear)) return this.single();
     const mfn = Math.floor(a / 4096);
     const mode = this.fetcher.currentMode();
     const flushes = this.cache.flushes;
@@ -285,12 +363,13 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     if (this.cache.flushes !== flushes) return -1;
     if (rp === 0) {
       this.lastError = 'no machine memory left for translated code';
-      return EXIT.unimplemented;
+      return EXIT.failed;
     }
     this.tlb.fillCode(linear, table);
     c.setLin(cpuState.ripBase, c.lin(cpuState.rip) - offset);
     this.enterAt(rp);
-    return -1;
+    // where everything is compiled this must be, before it runs
+    return this.compiled?.regions.options.sampleEvery === 0 ? this.sample(rp) : -1;
   }
   private enterAt(rp: number): void {
     this.rp = rp;
@@ -324,7 +403,7 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
         return -1;
       }
     } catch (e) {
-      this.countTo(rp, false);
+      this.countTo(rp, true);
       throw e;
     }
     return this.special(rp);
@@ -345,6 +424,7 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     const ea = this.missedAddress();
     const highZero = c.code64 || c.m.u32(c.cpu + cpuState.faultAddr.offset + 4) === 0;
     const offset = (ea >>> 0) & 4095;
+    if (offset + size > 4096) checkWrap(c, ea, size);
     if (!highZero || offset + size > 4096 || ((kind & 255) === 7 && offset & (size - 1))) return false;
     const a = c.mmu.translate(c.cpu, ea, write ? ACCESS.write : ACCESS.read, c.cpl === 3);
     if (a === FAULT) {
@@ -364,7 +444,7 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   private special(rp: number): number {
     const c = this.core;
     const first = c.m.u16(rp + REC.handler);
-    if (first === MOVS || first === STOS) return this.helper(rp);
+    if (WHOLE_IN_HELPER.has(first)) return this.helper(rp);
     const bn = c.get32(cpuState.exitBn);
     this.count(c.m.u16(rp + REC.n) - bn);
     const at = c.cpu + SCRATCH;
@@ -386,6 +466,7 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   private runAlone(at: number): number {
     const c = this.core;
     this.overrides.begin();
+    this.keepSmap();
     let rp = at;
     try {
       for (;;) {
@@ -395,7 +476,10 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
           rp = c.get32(cpuState.exitRp);
           const kind = c.get32(cpuState.faultKind);
           this.missedAddress();
-          if (!this.plainFill(kind)) this.overrides.add(this.missedAddress(), kind);
+          if (!this.plainFill(kind)) {
+            if ((kind & 255) === KIND_READ) this.probePush();
+            this.overrides.add(this.missedAddress(), kind);
+          }
           continue;
         }
         if (why === LEAVE.helper) {
@@ -412,6 +496,15 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
       this.overrides.end();
     }
   }
+  /** PUSH and CALL of a device's memory read it only if they can push. */
+  private probePush(): void {
+    const c = this.core;
+    const user = c.cpl === 3;
+    if (c.mmu.translate(c.cpu, this.missedAddress(), ACCESS.read, user) !== MMIO) return;
+    const i = this.fetcher.decodeAt();
+    if ((i.op !== X.push && i.op !== X.call) || i.operands[0].kind !== OPK.mem) return;
+    c.probe(c.stackAt(-i.opSize), i.opSize, true);
+  }
   /** The scratch instruction turned out to be for the helper: decode it where it is. */
   private helperAlone(): number {
     return this.dispatch(this.fetcher.decodeAt());
@@ -427,39 +520,67 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     const c = this.core;
     this.atInstruction(rp);
     const kept = this.cache.kept(c.m.u32(rp + REC.insn));
-    const straddles = c.m.u32(rp + REC.insn) === 0 && c.m.u16(rp + REC.handler) === HELPER;
-    if (straddles) {
-      this.countTo(rp, true);
-      return this.straddler();
-    }
+    const handler = c.m.u16(rp + REC.handler);
+    if (handler === STRADDLE || (handler === HELPER && !kept)) return this.straddler(rp);
     const i = kept ?? this.fetcher.decodeAt();
     if (!kept) c.nextIp = c.ip + i.length;
     this.countTo(rp, true);
-    if (this.fetcher.mode.limited & segmentsOf(i)) return this.alone(i, c.ip - c.lin(cpuState.ripBase));
+    if (suspect(i, this.fetcher.mode)) return this.alone(i, c.ip - c.lin(cpuState.ripBase));
     return this.dispatch(i);
   }
 
   /** An instruction that lies across two pages. */
-  private straddler(): number {
+  private straddler(rp: number): number {
     const c = this.core;
-    return this.alone(this.fetcher.decodeAt(), c.ip - c.lin(cpuState.ripBase));
+    const counted = c.m.n64(c.cpu + cpuState.icount.offset);
+    this.countTo(rp, true);
+    const i = this.fetcher.decodeAt();
+    if (!this.keepStraddler(rp, i)) return this.alone(i, c.ip - c.lin(cpuState.ripBase));
+    // it has records now, and is yet to be run
+    c.m.setN64(c.cpu + cpuState.icount.offset, counted);
+    this.rp = rp;
+    return -1;
+  }
+  private keepStraddler(rp: number, i: Insn): boolean {
+    const c = this.core;
+    const mode = this.fetcher.currentMode();
+    const off = c.m.u16(rp + REC.off);
+    if (mode.codeSize !== 64 || off + i.length <= 4096) return false;
+    const { flushes } = this.cache;
+    const page = c.lin(cpuState.ripBase);
+    const [table, next] = [page, page + 4096].map((linear) => {
+      const mfn = Math.floor(this.fetcher.translateFetch(linear) / 4096);
+      return { mfn, table: this.cache.table(mfn, mode) };
+    }) as [{ table: number }, { mfn: number; table: number }];
+    if (this.cache.flushes !== flushes || next.table === 0) return false;
+    if (!this.cache.straddle(rp, i, mode, table.table, next)) return false;
+    this.tlb.fillCode(page + 4096, next.table);
+    return true;
   }
 
   /** Runs an instruction by itself, at offset `off` from ripBase, after its segments' limits were checked. */
   private alone(i: Insn, off: number): number {
     const c = this.core;
     const mode = this.fetcher.currentMode();
-    const { limited } = mode;
-    const checked = (limited & segmentsOf(i)) !== 0;
-    if (checked) checkLimits(c, i, limited);
+    const { limited, aligned } = mode;
+    const checked = suspect(i, mode);
+    if (checked) {
+      checkUnit(c, i);
+      checkSegments(c, i, mode);
+    }
     // the bulk forms would do more than the one element that was checked, or is stepped over
     if ((checked || c.stepping) && isString(i)) return this.oneElement(i);
     const at = c.cpu + SCRATCH;
     mode.limited = 0;
+    mode.aligned = false;
     const end = this.cache.lowerAlone(i, mode, at, off);
     mode.limited = limited;
+    mode.aligned = aligned;
     this.cache.stopAt(end, off + i.length);
-    return this.runAlone(at);
+    const [sp, cx] = [c.gpr32(4), c.gpr32(1)];
+    const next = this.runAlone(at);
+    if (checked) checkBranch(c, i, sp, cx);
+    return next;
   }
   private oneElement(i: Insn): number {
     const c = this.core;
@@ -477,6 +598,7 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     this.rp = 0;
     if (usesXmm(i)) checkSse(c);
     const next = runHelper(c, i, this);
+    this.keepSmap();
     switch (next) {
       case NEXT.next:
         c.setLin(cpuState.rip, c.nextIp);
@@ -484,15 +606,14 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
       case NEXT.jumped:
         return this.window();
       case NEXT.again:
+        this.count(-1);
         this.left -= 64;
         return this.left < 0 ? EXIT.budget : -1;
       case NEXT.shadow:
         c.setLin(cpuState.rip, c.nextIp);
         return c.stepping ? -1 : this.oneMore();
-      case NEXT.unimplemented:
-        this.lastError = `the instruction '${disassemble(i)}' is not there yet`;
-        return EXIT.unimplemented;
       case EXIT.hlt:
+      case EXIT.mwait:
       case EXIT.pause:
         c.setLin(cpuState.rip, c.nextIp);
         return next;
@@ -518,12 +639,12 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   single(): number {
     return this.guarded(() => {
       const c = this.core;
+      this.count(1);
       c.ip = c.lin(cpuState.rip);
       const linear = this.fetcher.fetchAddress();
       const i = this.fetcher.decodeAt();
       const off = (linear >>> 0) & 4095;
       c.setLin(cpuState.ripBase, c.ip - off);
-      this.count(1);
       return this.alone(i, off);
     });
   }
@@ -538,6 +659,9 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     const ns = this.options.clock.now();
     const ticks = this.options.tscKhz === 1_000_000 ? ns : (ns * this.options.tscKhz) / 1e6;
     return BigInt.asUintN(64, BigInt(Math.floor(ticks)) + this.core.get(cpuState.tscOffset));
+  }
+  forced(): Next | undefined {
+    return this.forcedEmulation?.run();
   }
   random(): bigint {
     this.options.entropy.fill(new Uint8Array(this.random64.buffer));

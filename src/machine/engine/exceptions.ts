@@ -1,20 +1,20 @@
-/** Delivery of exceptions and interrupts through the IVT or IDT, and IRET. @spec SDM 3A 6 */
-import { AC, IF, IOPL, NT, RF, TF, VIF, VIP, VM } from '../../x86/flags.ts';
+/** Delivery of exceptions and interrupts through the IVT or IDT. @spec SDM 3A 6 */
+import { AC, IF, NT, RF, TF, VM } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import { ATTR_P, ATTR_S, type Core, EXC, GuestFault, HIGH } from './core.ts';
+import { ATTR_P, type Core, EXC, GuestFault, HIGH } from './core.ts';
 import { stepping } from './debug.ts';
 import {
+  checkTarget,
   type Descriptor,
   descAttr,
-  descBase,
   descDpl,
-  descLimit,
   isCode,
   isConforming,
   modeChanged,
   readDescriptor,
   setCodeSegment,
 } from './segments.ts';
+import { checkRoom, currentStack, innerStack, probeDown, pushFrame, takeStack, tssRsp } from './stacks.ts';
 import { switchTask } from './task.ts';
 
 /** How a vector came about: shapes privilege checks, the pushed RF and the error code's EXT bit. */
@@ -48,7 +48,7 @@ export function deliver(
     } catch (e) {
       if (!(e instanceof GuestFault)) throw e;
       from = c.taskSwitched ? c.lin(cpuState.rip) : faultIp;
-      if (v === EXC.DF || depth > 3) return false;
+      if ((v === EXC.DF && how === 'fault') || depth > 3) return false;
       const second = e.vector;
       const first = v;
       const isException = how === 'fault';
@@ -103,7 +103,7 @@ function gateError(vector: number, cause: Cause): number {
 function gateTarget(c: Core, sel: number, cause: Cause, long: boolean): Descriptor {
   const ext = cause === 'software' ? 0 : 1;
   if ((sel & 0xfffc) === 0) c.gp(ext);
-  const x = readDescriptor(c, sel);
+  const x = readDescriptor(c, sel, EXC.GP, ext);
   const attr = descAttr(x);
   if (!isCode(attr) || descDpl(x) > c.cpl) c.gp((sel & 0xfffc) | ext);
   if (!(attr & ATTR_P)) c.fault(EXC.NP, (sel & 0xfffc) | ext);
@@ -124,12 +124,14 @@ function deliverLong(c: Core, vector: number, err: number, cause: Cause, ip: num
   const sel = lo >>> 16;
   const x = gateTarget(c, sel, cause, true);
   const cpl = isConforming(descAttr(x)) ? c.cpl : descDpl(x);
+  checkTarget(c, x, BigInt.asUintN(64, BigInt(offset)));
+  const ext = cause === 'software' ? 0 : 1;
   const ist = hi & 7;
   let sp = c.gprLin(4);
-  if (ist !== 0) sp = tssRsp(c, 28 + 8 * ist);
-  else if (cpl !== c.cpl) sp = tssRsp(c, 4 + 8 * cpl);
+  if (ist !== 0) sp = tssRsp(c, 28 + 8 * ist, ext);
+  else if (cpl !== c.cpl) sp = tssRsp(c, 4 + 8 * cpl, ext);
   sp = sp - (((sp % 16) + 16) % 16);
-  if (sp >= 2 ** 47 || sp < -(2 ** 47)) c.fault(EXC.SS, 0);
+  if (sp >= 2 ** 47 || sp < -(2 ** 47)) c.fault(EXC.SS, ext);
   const words: bigint[] = err >= 0 && WITH_ERROR.has(vector) ? [BigInt(err >>> 0)] : [];
   words.push(
     BigInt(ip),
@@ -138,10 +140,11 @@ function deliverLong(c: Core, vector: number, err: number, cause: Cause, ip: num
     c.gpr(4),
     BigInt(c.segSel(SEG.ss)),
   );
+  sp -= words.length * 8;
+  probeDown(c, sp, words.length * 8, 8, cpl === 3);
   words.forEach((w, i) => {
     c.put(8, w, i * 8);
   });
-  sp -= words.length * 8;
   c.store(sp, words.length * 8, cpl === 3);
   const changed = cpl !== c.cpl;
   setCodeSegment(c, sel, x, cpl);
@@ -155,12 +158,6 @@ function enterGate(c: Core, type: number, ip: number): void {
   const keep = type & 1 ? ~(TF | NT | RF | VM) : ~(TF | NT | RF | VM | IF);
   c.flags = c.flags & keep;
   c.setLin(cpuState.rip, ip);
-}
-
-function tssRsp(c: Core, at: number): number {
-  if (at + 7 > c.m.u32(c.seg(SEG.tr) + 4)) c.fault(EXC.TS, c.segSel(SEG.tr) & 0xfffc);
-  c.load(c.segBase(SEG.tr) + at, 8, false);
-  return c.buf.getInt32(4, true) * HIGH + c.buf.getUint32(0, true);
 }
 
 function deliverProtected(c: Core, vector: number, err: number, cause: Cause, ip: number): void {
@@ -179,34 +176,29 @@ function deliverProtected(c: Core, vector: number, err: number, cause: Cause, ip
   const sel = lo >>> 16;
   const x = gateTarget(c, sel, cause, false);
   const cpl = isConforming(descAttr(x)) ? c.cpl : descDpl(x);
-  if (c.vm86 && cpl !== 0) c.gp(sel & 0xfffc);
+  const ext = cause === 'software' ? 0 : 1;
+  if (c.vm86 && cpl !== 0) c.gp((sel & 0xfffc) | ext);
   const flags = imageFlags(c, cause);
   const words = err >= 0 && WITH_ERROR.has(vector) ? [err] : [];
   words.push(ip, c.segSel(SEG.cs), flags);
-  if (cpl === c.cpl && !c.vm86) {
-    pushWords(c, c.stackAt(-z * words.length), words, z, cpl);
-    c.addSp(-z * words.length);
-    setCodeSegment(c, sel, x, cpl);
-    return enterGate(c, type, offset);
-  }
-  words.push(c.gpr32(4), c.segSel(SEG.ss));
-  const vm86 = c.vm86;
-  if (vm86) for (const s of [SEG.es, SEG.ds, SEG.fs, SEG.gs]) words.push(c.segSel(s));
-  const stack = innerStack(c, cpl);
-  const ss = { ...readDescriptor(c, stack.ss, EXC.TS) };
-  const ssAttr = descAttr(ss);
-  if ((ssAttr & 0x1a) !== 0x12 || descDpl(ss) !== cpl) c.fault(EXC.TS, stack.ss & 0xfffc);
-  if (!(ssAttr & ATTR_P)) c.fault(EXC.SS, stack.ss & 0xfffc);
-  const mask = ssAttr & 0x400 ? 0xffff_ffff : 0xffff;
-  const sp = stack.sp - z * words.length;
-  pushWords(c, (descBase(ss) + ((sp & mask) >>> 0)) >>> 0, words, z, cpl);
+  const { vm86 } = c;
+  const same = cpl === c.cpl && !vm86;
+  if (!same) words.push(c.gpr32(4), c.segSel(SEG.ss));
+  if (vm86) for (const s of DATA_SEGMENTS) words.push(c.segSel(s));
+  const stack = same ? currentStack(c, ext) : innerStack(c, cpl, ext);
+  checkRoom(c, stack, z * words.length);
+  checkTarget(c, x, BigInt(offset), ext);
+  const sp = pushFrame(c, stack, words, z, cpl === 3);
   c.flags = c.flags & ~VM;
   setCodeSegment(c, sel, x, cpl);
-  c.setSeg(SEG.ss, stack.ss, ssAttr | 1, descLimit(ss), descBase(ss));
-  c.m.setU32(c.cpu + 32, ((sp & mask) | (stack.sp & ~mask)) >>> 0);
-  if (vm86) for (const s of [SEG.es, SEG.ds, SEG.fs, SEG.gs]) c.setSeg(s, 0, 0, 0, 0);
+  takeStack(c, stack, sp);
+  if (vm86) for (const s of DATA_SEGMENTS) c.setSeg(s, 0, 0, 0, 0);
+  modeChanged(c);
   enterGate(c, type, offset);
 }
+
+/** In the order of a virtual-8086 frame. */
+const DATA_SEGMENTS = [SEG.es, SEG.ds, SEG.fs, SEG.gs] as const;
 
 /** The handler is a task of its own; nothing is pushed but an error code, on its stack. */
 function throughTaskGate(c: Core, sel: number, err: number, cause: Cause, ip: number): void {
@@ -219,179 +211,4 @@ function throughTaskGate(c: Core, sel: number, err: number, cause: Cause, ip: nu
     if (!c.taskSwitched) c.flags = flags;
   }
   if (err >= 0) c.push(c.segAttr(SEG.tr) & 8 ? 4 : 2, BigInt(err >>> 0));
-}
-
-function pushWords(c: Core, at: number, words: readonly number[], z: number, cpl: number): void {
-  words.forEach((w, i) => {
-    c.put(z, BigInt(w >>> 0), i * z);
-  });
-  c.store(at, words.length * z, cpl === 3);
-}
-
-/** SS:ESP of a privilege level from the TSS. */
-export function innerStack(c: Core, cpl: number): { ss: number; sp: number } {
-  const base = c.segBase(SEG.tr);
-  const limit = c.m.u32(c.seg(SEG.tr) + 4);
-  const wide = (c.segAttr(SEG.tr) & 8) !== 0;
-  const at = wide ? 4 + cpl * 8 : 2 + cpl * 4;
-  if (at + (wide ? 5 : 3) > limit) c.fault(EXC.TS, c.segSel(SEG.tr) & 0xfffc);
-  c.load(base + at, wide ? 6 : 4, false);
-  return wide
-    ? { sp: c.buf.getUint32(0, true), ss: c.buf.getUint16(4, true) }
-    : { sp: c.buf.getUint16(0, true), ss: c.buf.getUint16(2, true) };
-}
-
-// --- IRET ------------------------------------------------------------------------------------------------------------
-
-export function iret(c: Core, z: number): void {
-  if (!c.protectedMode) return iretReal(c, z);
-  if (c.vm86) return iretVm86(c, z);
-  if (c.flags & NT) return endTask(c);
-  const n = c.code64 ? 5 : 3;
-  c.load(c.stackAt(0), n * z);
-  const ip = c.take(z, 0);
-  const sel = Number(c.take(z, z)) & 0xffff;
-  const flags = Number(c.take(z, 2 * z) & 0xffff_ffffn);
-  if (!c.longMode && flags & VM && c.cpl === 0 && z === 4) return iretToVm86(c, Number(ip), sel, flags);
-  const rpl = sel & 3;
-  const outer = rpl > c.cpl;
-  let sp = 0n;
-  let ss = 0;
-  if (c.code64) {
-    sp = c.take(z, 3 * z);
-    ss = Number(c.take(z, 4 * z)) & 0xffff;
-  } else if (outer) {
-    c.load(c.stackAt(3 * z), 2 * z);
-    sp = c.take(z, 0);
-    ss = Number(c.take(z, z)) & 0xffff;
-  }
-  const x = returnTarget(c, sel);
-  if (c.longMode && descAttr(x) & 0x200) {
-    if (BigInt.asUintN(64, BigInt.asIntN(48, ip)) !== ip) c.gp(0);
-  }
-  if (!c.code64 && !outer) c.addSp(3 * z);
-  finishIret(c, { z, ip, sel, flags, x, sp, ss, outer, loadSs: c.code64 || outer });
-}
-
-/** IRET with NT set goes back to the task this one was called from. */
-function endTask(c: Core): void {
-  if (c.longMode) c.gp(0);
-  const link = Number(c.read(c.segBase(SEG.tr), 2, false));
-  switchTask(c, link, 'iret', c.nextIp);
-  c.m.setU32(c.cpu + cpuState.nmiBlocked.offset, 0);
-}
-
-interface Return {
-  z: number;
-  ip: bigint;
-  sel: number;
-  flags: number;
-  x: Descriptor;
-  sp: bigint;
-  ss: number;
-  outer: boolean;
-  loadSs: boolean;
-}
-
-function finishIret(c: Core, r: Return): void {
-  const oldCpl = c.cpl;
-  const ssDesc = r.loadSs ? returnStack(c, r.ss, r.sel & 3, (descAttr(r.x) & 0x200) !== 0) : undefined;
-  setCodeSegment(c, r.sel, r.x, r.sel & 3);
-  if (ssDesc) {
-    if (ssDesc === 'null') c.setSeg(SEG.ss, r.ss, 0x40 | ((r.sel & 3) << 5), 0, 0);
-    else c.setSeg(SEG.ss, r.ss, descAttr(ssDesc) | 1, descLimit(ssDesc), descBase(ssDesc));
-    if (r.z === 8 || c.longMode) c.setGpr(4, 8, r.sp);
-    else c.m.setU32(c.cpu + 32, Number(r.sp & 0xffff_ffffn));
-    modeChanged(c);
-  }
-  setReturnFlags(c, r.flags, oldCpl, r.z);
-  c.setLin(cpuState.rip, c.code64 ? Number(BigInt.asIntN(64, r.ip)) : Number(BigInt.asUintN(32, r.ip)));
-  if (r.outer) dropInnerSegments(c);
-  c.m.setU32(c.cpu + cpuState.nmiBlocked.offset, 0);
-}
-
-export function returnTarget(c: Core, sel: number): Descriptor {
-  if ((sel & 0xfffc) === 0) c.gp(0);
-  const x = { ...readDescriptor(c, sel) };
-  const attr = descAttr(x);
-  const rpl = sel & 3;
-  if (!isCode(attr) || rpl < c.cpl) c.gp(sel & 0xfffc);
-  if (isConforming(attr) ? descDpl(x) > rpl : descDpl(x) !== rpl) c.gp(sel & 0xfffc);
-  if (!(attr & ATTR_P)) c.fault(EXC.NP, sel & 0xfffc);
-  if (c.longMode && (attr & 0x600) === 0x600) c.gp(sel & 0xfffc);
-  return x;
-}
-
-export function returnStack(c: Core, ss: number, cpl: number, to64: boolean): Descriptor | 'null' {
-  if ((ss & 0xfffc) === 0) {
-    if (to64 && cpl !== 3 && (ss & 3) === cpl) return 'null';
-    return c.gp(0);
-  }
-  const x = { ...readDescriptor(c, ss) };
-  const attr = descAttr(x);
-  if ((ss & 3) !== cpl || (attr & 0x1a) !== 0x12 || descDpl(x) !== cpl) c.gp(ss & 0xfffc);
-  if (!(attr & ATTR_P)) c.fault(EXC.SS, ss & 0xfffc);
-  return x;
-}
-
-function setReturnFlags(c: Core, flags: number, oldCpl: number, z: number): void {
-  let mask = 0xdd5 | NT | RF | AC | 0x20_0000;
-  mask &= ~IF;
-  const old = c.flags;
-  if (oldCpl <= (old & IOPL) >>> 12) mask |= IF;
-  if (oldCpl === 0) mask |= IOPL | VIF | VIP;
-  if (z === 2) mask &= 0xffff;
-  c.flags = (old & ~mask) | (flags & mask);
-}
-
-/** Data segments that the outer level may not hold become null. */
-export function dropInnerSegments(c: Core): void {
-  for (const s of [SEG.es, SEG.ds, SEG.fs, SEG.gs]) {
-    const attr = c.segAttr(s);
-    if (((attr >>> 5) & 3) < c.cpl && attr & ATTR_S && !isConforming(attr)) {
-      const base = c.longMode && s >= SEG.fs ? c.segBase(s) : 0;
-      c.setSeg(s, 0, 0, 0, base);
-    }
-  }
-}
-
-function iretReal(c: Core, z: number): void {
-  c.load(c.stackAt(0), 3 * z);
-  const ip = Number(c.take(z, 0) & 0xffff_ffffn);
-  const sel = Number(c.take(z, z)) & 0xffff;
-  const flags = Number(c.take(z, 2 * z) & 0xffff_ffffn);
-  c.addSp(3 * z);
-  c.setSeg(SEG.cs, sel, 0x9b, 0xffff, sel << 4);
-  const mask = z === 4 ? 0x257fd5 : 0x7fd5;
-  c.flags = (c.flags & ~mask) | (flags & mask);
-  c.setLin(cpuState.rip, ip);
-}
-
-function iretVm86(c: Core, z: number): void {
-  if ((c.flags & IOPL) !== IOPL) c.gp(0);
-  c.load(c.stackAt(0), 3 * z, true);
-  const ip = Number(c.take(z, 0) & 0xffffn);
-  const sel = Number(c.take(z, z)) & 0xffff;
-  const flags = Number(c.take(z, 2 * z) & 0xffff_ffffn);
-  c.addSp(3 * z);
-  c.setSeg(SEG.cs, sel, 0xfb, 0xffff, sel << 4);
-  const mask = (z === 4 ? 0x257fd5 : 0x7fd5) & ~IOPL;
-  c.flags = (c.flags & ~mask) | (flags & mask);
-  c.setLin(cpuState.rip, ip);
-}
-
-function iretToVm86(c: Core, ip: number, sel: number, flags: number): void {
-  c.load(c.stackAt(0), 36);
-  const at = (k: number): number => Number(c.take(4, 4 * k));
-  const words = [3, 4, 5, 6, 7, 8].map(at);
-  c.flags = (flags & 0x3f_7fd5) | VM;
-  c.m.setU32(c.cpu + cpuState.cpl.offset, 3);
-  [SEG.ss, SEG.es, SEG.ds, SEG.fs, SEG.gs].forEach((s, k) => {
-    const v = words[k + 1]! & 0xffff;
-    c.setSeg(s, v, 0xf3, 0xffff, v << 4);
-  });
-  c.setSeg(SEG.cs, sel, 0xfb, 0xffff, sel << 4);
-  c.m.setU32(c.cpu + 32, words[0]!);
-  modeChanged(c);
-  c.setLin(cpuState.rip, ip & 0xffff);
 }

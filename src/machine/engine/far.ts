@@ -1,12 +1,13 @@
-/** Far transfers: JMP, CALL, RET far, call gates, SYSCALL family. @spec SDM 3A 5.8 */
+/** Far transfers: JMP, CALL, RET far, and call gates. @spec SDM 3A 5.8 */
 
-import { IF, IOPL, RF, VM } from '../../x86/flags.ts';
+import { IOPL } from '../../x86/flags.ts';
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import { EFER_LMA } from '../mmu.ts';
-import { ATTR_P, type Core, EXC, HIGH } from './core.ts';
-import { dropInnerSegments, innerStack, returnStack, returnTarget } from './exceptions.ts';
+import { ATTR_P, type Core, EXC } from './core.ts';
+import { dropInnerSegments, returnStack, returnTarget } from './iret.ts';
+import { checkStack } from './limits.ts';
 import {
+  checkTarget,
   type Descriptor,
   descAttr,
   descBase,
@@ -16,11 +17,11 @@ import {
   isConforming,
   modeChanged,
   readDescriptor,
+  readUpper,
   setCodeSegment,
 } from './segments.ts';
+import { checkRoom, innerStack, probeDown, pushFrame, takeStack, tssRsp } from './stacks.ts';
 import { switchTask } from './task.ts';
-
-const EFER_SCE = 1;
 
 function pointer(c: Core, i: Insn): { sel: number; ip: bigint } {
   if (i.operands[0].kind === OPK.far) return { sel: i.immHi & 0xffff, ip: BigInt(i.imm >>> 0) };
@@ -37,6 +38,7 @@ export function farJump(c: Core, i: Insn, call: boolean): void {
   const { sel, ip } = pointer(c, i);
   const z = i.opSize;
   if (!c.protectedMode || c.vm86) {
+    if (ip > 0xffffn) c.gp();
     if (call) pushReturn(c, z);
     c.setSeg(SEG.cs, sel, c.vm86 ? 0xfb : 0x9b, 0xffff, sel << 4);
     c.setLin(cpuState.rip, Number(BigInt.asUintN(8 * z, ip)));
@@ -47,6 +49,8 @@ export function farJump(c: Core, i: Insn, call: boolean): void {
   const attr = descAttr(x);
   if (!(attr & 0x10)) return throughSystem(c, x, sel, call);
   checkDirect(c, x, sel);
+  if (call) checkStack(c, -2 * z, 2 * z, true);
+  checkTarget(c, x, ip);
   if (call) pushReturn(c, z);
   setCodeSegment(c, sel, x, c.cpl);
   setIp(c, BigInt.asUintN(8 * z, ip));
@@ -92,7 +96,7 @@ function throughGate(c: Core, gate: Descriptor, sel: number, call: boolean): voi
   const wide = type === 0xc;
   const z = long ? 8 : wide ? 4 : 2;
   let ip = BigInt(wide ? ((gate.hi & 0xffff_0000) | (gate.lo & 0xffff)) >>> 0 : gate.lo & 0xffff);
-  if (long) ip |= BigInt(c.read32(gate.at + 8, false)) << 32n;
+  if (long) ip |= BigInt(readUpper(c, gate, sel)) << 32n;
   const target = gate.lo >>> 16;
   if ((target & 0xfffc) === 0) c.gp(0);
   const x = { ...readDescriptor(c, target) };
@@ -102,53 +106,57 @@ function throughGate(c: Core, gate: Descriptor, sel: number, call: boolean): voi
   const inner = call && !isConforming(attr) && descDpl(x) < c.cpl;
   if (!inner) {
     if (!isConforming(attr) && descDpl(x) !== c.cpl) c.gp(target & 0xfffc);
+    if (call) checkStack(c, -2 * z, 2 * z, true);
+    checkTarget(c, x, ip);
     if (call) pushReturn(c, z);
     setCodeSegment(c, target, x, c.cpl);
-  } else gateInward(c, gate, target, x, z);
+  } else if (long) gateInwardLong(c, target, x, ip);
+  else gateInward(c, gate, target, x, z, ip);
   setIp(c, ip);
 }
 
-function gateInward(c: Core, gate: Descriptor, target: number, x: Descriptor, z: number): void {
+function gateInward(c: Core, gate: Descriptor, target: number, x: Descriptor, z: number, ip: bigint): void {
   const cpl = descDpl(x);
-  const words: bigint[] = [BigInt(c.nextIp), BigInt(c.segSel(SEG.cs))];
-  const params = c.longMode ? 0 : gate.hi & 31;
-  for (let k = 0; k < params; k++) words.push(c.read(c.stackAt(k * z), z));
-  words.push(c.gpr(4), BigInt(c.segSel(SEG.ss)));
-  if (c.longMode) {
-    c.load(c.segBase(SEG.tr) + 4 + 8 * cpl, 8, false);
-    const sp = c.buf.getInt32(4, true) * HIGH + c.buf.getUint32(0, true) - words.length * 8;
-    storeWords(c, sp, words, z, cpl);
-    setCodeSegment(c, target, x, cpl);
-    c.setLin({ offset: 32 }, sp);
-    c.setSeg(SEG.ss, cpl, 0x40 | (cpl << 5), 0, 0);
-    return;
-  }
   const stack = innerStack(c, cpl);
-  const ss = { ...readDescriptor(c, stack.ss, EXC.TS) };
-  if ((descAttr(ss) & 0x1a) !== 0x12 || descDpl(ss) !== cpl) c.fault(EXC.TS, stack.ss & 0xfffc);
-  if (!(descAttr(ss) & ATTR_P)) c.fault(EXC.SS, stack.ss & 0xfffc);
-  const sp = stack.sp - words.length * z;
-  storeWords(c, (descBase(ss) + sp) >>> 0, words, z, cpl);
+  const params = gate.hi & 31;
+  checkRoom(c, stack, (params + 4) * z);
+  checkTarget(c, x, ip);
+  if (params > 0) checkStack(c, 0, params * z, false);
+  // the order on the stack: return address lowest, then parameters, then the old stack pointer
+  const words: number[] = [c.nextIp, c.segSel(SEG.cs)];
+  for (let k = 0; k < params; k++) words.push(Number(c.read(c.stackAt(k * z), z)));
+  words.push(c.gpr32(4), c.segSel(SEG.ss));
+  const sp = pushFrame(c, stack, words, z, cpl === 3);
   setCodeSegment(c, target, x, cpl);
-  c.setSeg(SEG.ss, stack.ss, descAttr(ss) | 1, descLimit(ss), descBase(ss));
-  c.m.setU32(c.cpu + 32, sp >>> 0);
+  takeStack(c, stack, sp);
+  modeChanged(c);
 }
 
-function storeWords(c: Core, at: number, words: readonly bigint[], z: number, cpl: number): void {
-  // the order on the stack: return address lowest, then parameters, then the old stack pointer
+function gateInwardLong(c: Core, target: number, x: Descriptor, ip: bigint): void {
+  const cpl = descDpl(x);
+  const words = [BigInt(c.nextIp), BigInt(c.segSel(SEG.cs)), c.gpr(4), BigInt(c.segSel(SEG.ss))];
+  const sp = tssRsp(c, 4 + 8 * cpl) - words.length * 8;
+  if (sp >= 2 ** 47 || sp < -(2 ** 47)) c.fault(EXC.SS, 0);
+  checkTarget(c, x, ip);
+  probeDown(c, sp, words.length * 8, 8, cpl === 3);
   words.forEach((w, k) => {
-    c.put(z, w, k * z);
+    c.put(8, w, k * 8);
   });
-  c.store(at, words.length * z, cpl === 3);
+  c.store(sp, words.length * 8, cpl === 3);
+  setCodeSegment(c, target, x, cpl);
+  c.setLin({ offset: 32 }, sp);
+  c.setSeg(SEG.ss, cpl, 0x40 | (cpl << 5), 0, 0);
 }
 
 export function farReturn(c: Core, i: Insn): void {
   const z = i.opSize;
   const extra = i.count > 0 ? i.imm & 0xffff : 0;
+  checkStack(c, 0, 2 * z, false);
   c.load(c.stackAt(0), 2 * z);
   const ip = c.take(z, 0);
   const sel = Number(c.take(z, z)) & 0xffff;
   if (!c.protectedMode || c.vm86) {
+    if (ip > 0xffffn) c.gp();
     c.addSp(2 * z + extra);
     c.setSeg(SEG.cs, sel, c.vm86 ? 0xfb : 0x9b, 0xffff, sel << 4);
     c.setLin(cpuState.rip, Number(ip));
@@ -156,14 +164,17 @@ export function farReturn(c: Core, i: Insn): void {
   }
   const x = returnTarget(c, sel);
   if ((sel & 3) === c.cpl) {
+    checkTarget(c, x, ip);
     c.addSp(2 * z + extra);
     setCodeSegment(c, sel, x, c.cpl);
     return setIp(c, ip);
   }
+  checkStack(c, 2 * z + extra, 2 * z, false);
   c.load(c.stackAt(2 * z + extra), 2 * z);
   const sp = c.take(z, 0);
   const ss = Number(c.take(z, z)) & 0xffff;
   const stack = returnStack(c, ss, sel & 3, (descAttr(x) & 0x200) !== 0);
+  checkTarget(c, x, ip);
   setCodeSegment(c, sel, x, sel & 3);
   if (stack === 'null') c.setSeg(SEG.ss, ss, 0x40 | ((sel & 3) << 5), 0, 0);
   else c.setSeg(SEG.ss, ss, descAttr(stack) | 1, descLimit(stack), descBase(stack));
@@ -172,84 +183,6 @@ export function farReturn(c: Core, i: Insn): void {
   modeChanged(c);
   dropInnerSegments(c);
   setIp(c, ip);
-}
-
-// --- SYSCALL, SYSRET, SYSENTER, SYSEXIT ---------------------------------------------------------------------------------
-
-function flat(c: Core, s: number, sel: number, attr: number): void {
-  c.setSeg(s, sel, attr, 0xffff_ffff, 0);
-}
-function setCpl(c: Core, cpl: number): void {
-  c.m.setU32(c.cpu + cpuState.cpl.offset, cpl);
-}
-
-/** @spec APM 3 SYSCALL: works in legacy mode too on this vendor. */
-export function syscall(c: Core): void {
-  if ((c.get32(cpuState.efer) & EFER_SCE) === 0 || !c.protectedMode) c.ud();
-  const star = c.m.u32(c.cpu + cpuState.star.offset + 4);
-  const flags = c.flags;
-  const next = c.nextIp;
-  const cs = star & 0xfffc;
-  if (c.get32(cpuState.efer) & EFER_LMA) {
-    const was64 = c.code64;
-    c.setLin({ offset: 8 }, next);
-    c.setGpr(11, 8, BigInt((flags & ~RF) >>> 0));
-    setCpl(c, 0);
-    flat(c, SEG.cs, cs, 0xa9b);
-    flat(c, SEG.ss, cs + 8, 0xc93);
-    modeChanged(c);
-    c.setLin(cpuState.rip, c.lin(was64 ? cpuState.lstar : cpuState.cstar));
-    c.flags = flags & ~(c.get32(cpuState.sfmask) | RF | VM);
-    return;
-  }
-  c.setGpr32(1, next >>> 0);
-  setCpl(c, 0);
-  flat(c, SEG.cs, cs, 0xc9b);
-  flat(c, SEG.ss, cs + 8, 0xc93);
-  modeChanged(c);
-  c.setLin(cpuState.rip, c.m.u32(c.cpu + cpuState.star.offset));
-  c.flags = flags & ~(IF | RF | VM);
-}
-
-export function sysret(c: Core, z: number): void {
-  if ((c.get32(cpuState.efer) & EFER_SCE) === 0 || !c.protectedMode) c.ud();
-  c.requireCpl0();
-  const base = (c.m.u32(c.cpu + cpuState.star.offset + 4) >>> 16) & 0xffff;
-  const long = (c.get32(cpuState.efer) & EFER_LMA) !== 0;
-  const to64 = long && z === 8;
-  const ip = to64 ? c.gprLin(1) : c.gpr32(1);
-  const newFlags = long ? (c.gpr32(11) & 0x3c7fd7) | 2 : c.flags | IF;
-  setCpl(c, 3);
-  flat(c, SEG.cs, (to64 ? base + 16 : base) | 3, to64 ? 0xafb : 0xcfb);
-  flat(c, SEG.ss, (base + 8) | 3, 0xcf3);
-  modeChanged(c);
-  c.flags = newFlags & ~(RF | VM);
-  c.setLin(cpuState.rip, ip);
-}
-
-export function sysenter(c: Core): void {
-  const cs = c.get32(cpuState.sysenterCs) & 0xfffc;
-  if (!c.protectedMode || cs === 0) c.gp(0);
-  if (c.longMode) c.ud(); // this vendor has SYSENTER in legacy mode only
-  c.flags = c.flags & ~(IF | VM | RF);
-  setCpl(c, 0);
-  flat(c, SEG.cs, cs, 0xc9b);
-  flat(c, SEG.ss, cs + 8, 0xc93);
-  modeChanged(c);
-  c.setGpr32(4, c.get32(cpuState.sysenterEsp));
-  c.setLin(cpuState.rip, c.get32(cpuState.sysenterEip));
-}
-
-export function sysexit(c: Core): void {
-  const cs = c.get32(cpuState.sysenterCs) & 0xfffc;
-  if (!c.protectedMode || cs === 0 || c.cpl !== 0) c.gp(0);
-  if (c.longMode) c.ud();
-  setCpl(c, 3);
-  flat(c, SEG.cs, (cs + 16) | 3, 0xcfb);
-  flat(c, SEG.ss, (cs + 24) | 3, 0xcf3);
-  modeChanged(c);
-  c.setGpr32(4, c.gpr32(1));
-  c.setLin(cpuState.rip, c.gpr32(2));
 }
 
 export const ioplAllows = (c: Core): boolean => c.cpl <= (c.get32(cpuState.flagsRest) & IOPL) >>> 12;

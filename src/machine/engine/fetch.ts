@@ -5,16 +5,14 @@ import { cpuState, SEG } from '../cpu-state.ts';
 import { ACCESS, FAULT, MMIO } from '../mmu.ts';
 import { type Mode, modeKey } from './code-cache.ts';
 import { type Core, EXC } from './core.ts';
-import { limitedSegments } from './limits.ts';
+import { alignmentOn, limitedSegments, limitOf } from './limits.ts';
 
 /** Above a mode key in execMode: when the last flush was. */
 const MODE_SHIFT = 0x1_0000;
 
 export class Fetcher {
-  readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true, vex: true, limited: 0 };
+  readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true, vex: true, limited: 0, aligned: false };
   readonly insn = new Insn();
-  /** After MMIO: where code was to be fetched from. */
-  error = '';
   private readonly c: Core;
   private readonly clearCode: (cpu: number) => void;
   /** An instruction's bytes from two pages. */
@@ -44,6 +42,7 @@ export class Fetcher {
     this.mode.codeSize = c.get32(cpuState.mode) as CodeSize;
     this.mode.stackMask = c.stackMask;
     this.mode.limited = limitedSegments(c);
+    this.mode.aligned = alignmentOn(c);
     this.mode.sse = (c.get32(cpuState.cr0) & 12) === 0 && (c.get32(cpuState.cr4) & 0x200) !== 0;
     this.mode.vex = c.protectedMode && !c.vm86;
     return this.mode;
@@ -57,11 +56,19 @@ export class Fetcher {
       if (rip >= 2 ** 47 || rip < -(2 ** 47)) c.gp();
       return rip;
     }
-    if (this.mode.limited & (1 << SEG.cs) && rip > c.m.u32(c.seg(SEG.cs) + 4)) c.gp(0);
+    if (rip > limitOf(c, SEG.cs)) c.gp(0);
     return (rip + c.segBase(SEG.cs)) >>> 0;
   }
+  /** Whether the code segment ends in this page, so that its instructions have to be looked at one by one. */
+  limitInPage(linear: number): boolean {
+    const c = this.c;
+    return !c.code64 && limitOf(c, SEG.cs) < c.lin(cpuState.rip) + 4095 - (linear & 4095);
+  }
 
-  /** Machine address of the code byte at a linear address; faults. */
+  /**
+   * Machine address of the code byte at a linear address; faults. Code of a device or of nothing is #GP(0), as in
+   * Xen, which tries to emulate the instruction and cannot fetch it.
+   */
   translateFetch(linear: number): number {
     const c = this.c;
     const a = c.mmu.translate(c.cpu, linear, ACCESS.exec, c.cpl === 3);
@@ -70,9 +77,23 @@ export class Fetcher {
       c.fault(EXC.PF, c.mmu.errorCode);
     }
     if (a === MMIO) {
-      this.error = `instruction fetch from guest-physical ${c.mmu.gpa.toString(16)}, where there is no RAM`;
+      c.platform.cannotRun(c.cpu, `code at guest-physical ${c.mmu.gpa.toString(16)}, where there is no RAM`);
+      c.gp();
     }
     return a;
+  }
+
+  /** Whether the code at rip is these bytes; what cannot be fetched is not. */
+  isAt(bytes: readonly number[]): boolean {
+    const c = this.c;
+    const rip = c.lin(cpuState.rip);
+    const { limited } = this.currentMode();
+    if (limited & (1 << SEG.cs) && rip + bytes.length - 1 > limitOf(c, SEG.cs)) return false;
+    return bytes.every((byte, i) => {
+      const linear = c.code64 ? rip + i : (rip + i + c.segBase(SEG.cs)) >>> 0;
+      const a = c.mmu.translate(c.cpu, linear, ACCESS.exec, c.cpl === 3);
+      return a !== FAULT && a !== MMIO && c.m.u8(a) === byte;
+    });
   }
 
   /** Decodes at rip, from one page or two. */
@@ -90,6 +111,7 @@ export class Fetcher {
       status = decode(this.bytes, 0, room + 16, codeSize, this.insn);
     }
     if (status !== DECODE_OK) c.gp();
+    if (!c.code64 && c.ip + this.insn.length - 1 > limitOf(c, SEG.cs)) c.gp();
     c.nextIp = c.ip + this.insn.length;
     if (!c.code64) c.nextIp >>>= 0;
     return this.insn;

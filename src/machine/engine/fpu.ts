@@ -3,6 +3,8 @@
  * instructions themselves are in x87/.
  */
 import type { Insn } from '../../x86/insn.ts';
+import { OP as X } from '../../x86/ops.ts';
+import { usesXmm } from '../../x86/sem/vector.ts';
 import { cpuState } from '../cpu-state.ts';
 import { CR0_EM, CR0_MP, CR0_TS } from '../mmu.ts';
 import { type Core, EXC } from './core.ts';
@@ -20,6 +22,12 @@ export function checkSse(c: Core): void {
   const cr0 = c.get32(cpuState.cr0);
   if (cr0 & CR0_EM || (c.get32(cpuState.cr4) & CR4_OSFXSR) === 0) c.ud();
   if (cr0 & CR0_TS) c.fault(EXC.NM);
+}
+
+/** Whether there is a unit to run the instruction, which comes before all that its operand does. */
+export function checkUnit(c: Core, i: Insn): void {
+  if (usesXmm(i)) checkSse(c);
+  else if (i.op >= X.fld && i.op < X.fwait) checkX87(c);
 }
 
 export function finit(c: Core): void {
@@ -69,13 +77,16 @@ export function fxImage(c: Core, wide: boolean): void {
   for (let k = 0; k < xmms * 16; k += 4) buf.setUint32(160 + k, m.u32(cpuState.xmm.addr(cpu) + k), true);
 }
 
+/** What of the image is written: the rest of the 512 bytes is reserved, or the program's own. */
+export const imageBytes = (c: Core): number => (c.code64 ? 416 : 288);
+
 export function fxsave(c: Core, i: Insn): void {
   checkX87(c);
   const at = c.ea(i);
   if ((at >>> 0) & 15) c.gp();
   c.probeWrite(at, 512);
   fxImage(c, i.opSize === 8);
-  c.store(at, 512);
+  c.store(at, imageBytes(c));
 }
 
 export function fxrstor(c: Core, i: Insn): void {

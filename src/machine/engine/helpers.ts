@@ -1,7 +1,7 @@
 /** Which helper runs which instruction. */
 
 import { AC } from '../../x86/flags.ts';
-import type { Insn } from '../../x86/insn.ts';
+import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { VEX_OPS } from '../../x86/sem/bmi.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
@@ -9,7 +9,6 @@ import { cpuState, SEG } from '../cpu-state.ts';
 import { EXIT, type Exit } from '../platform.ts';
 import {
   bound,
-  crc32,
   decimal,
   divide,
   enter,
@@ -22,11 +21,16 @@ import {
 } from './arith.ts';
 import { depositBits, extractBits } from './bits.ts';
 import { type Core, EXC } from './core.ts';
-import { deliver, iret } from './exceptions.ts';
-import { farJump, farReturn, syscall, sysenter, sysexit, sysret } from './far.ts';
+import { deliver } from './exceptions.ts';
+import { farJump, farReturn } from './far.ts';
 import { fxrstor, fxsave, mxcsr } from './fpu.ts';
+import { iret } from './iret.ts';
+import { missing } from './missing.ts';
+import { monitor, mwait } from './monitor.ts';
+import { rdmsr, rdpmc, wrmsr } from './msr.ts';
 import { runSse } from './sse.ts';
 import { stringOp } from './strings.ts';
+import { syscall, sysenter, sysexit, sysret } from './syscall.ts';
 import * as sys from './system.ts';
 import { emms, runMmx } from './x87/mmx.ts';
 import { registerX87 } from './x87/register.ts';
@@ -42,14 +46,14 @@ export const NEXT = {
   again: -3,
   /** Interrupts became possible: one more instruction, then look. */
   shadow: -4,
-  /** Not there yet. */
-  unimplemented: -5,
 } as const;
 export type Next = Exit | (typeof NEXT)[keyof typeof NEXT];
 
 export interface HelperContext extends sys.SystemHooks {
   tsc(): bigint;
   random(): bigint;
+  /** At a UD2: if it begins a forced emulation prefix, runs the instruction behind that. */
+  forced(): Next | undefined;
 }
 
 type Helper = (c: Core, i: Insn, h: HelperContext) => Next;
@@ -78,7 +82,7 @@ export function runHelper(c: Core, i: Insn, h: HelperContext): Next {
     runSse(c, i);
     return NEXT.next;
   }
-  return helper ? helper(c, i, h) : NEXT.unimplemented;
+  return helper ? helper(c, i, h) : missing(c, i);
 }
 
 // --- control -------------------------------------------------------------------------------------------------------------
@@ -96,58 +100,29 @@ jumps(['loop', 'loope', 'loopne', 'jrcxz'], (c, i) => {
   if (loopTaken(c, i)) to += i.imm;
   c.setLin(cpuState.rip, c.code64 ? to : i.opSize === 2 ? to & 0xffff : to >>> 0);
 });
-/** CALL rel where the stack's width is not the operand's. */
+/** Come here only with a target that is not canonical. */
+plain(['jmp', 'ret'], (c) => c.gp());
+/** So does CALL, but for CALL rel where the stack's width is not the operand's. */
 jumps(['call'], (c, i) => {
+  if (i.operands[0].kind !== OPK.rel) c.gp();
   c.push(i.opSize, BigInt(c.nextIp));
   const to = c.nextIp + i.imm;
   c.setLin(cpuState.rip, i.opSize === 2 ? to & 0xffff : to >>> 0);
 });
 
 function softwareInterrupt(c: Core, vector: number): Next {
-  if (c.vm86 && vector !== 3 && (c.flags & 0x3000) !== 0x3000) c.gp();
   return deliver(c, vector, -1, 'software', c.nextIp, c.ip) ? NEXT.jumped : EXIT.tripleFault;
 }
-table[X.int] = (c, i) => softwareInterrupt(c, i.imm & 255);
+table[X.int] = (c, i) => {
+  if (c.vm86 && !sys.iopl3(c)) c.gp();
+  return softwareInterrupt(c, i.imm & 255);
+};
 table[X.int3] = (c) => softwareInterrupt(c, EXC.BP);
 table[X.int1] = (c) => (deliver(c, EXC.DB, -1, 'trap', c.nextIp, c.ip) ? NEXT.jumped : EXIT.tripleFault);
 table[X.into] = (c) => (c.flags & 0x800 ? softwareInterrupt(c, EXC.OF) : NEXT.next);
 plain(['bound'], bound);
-for (const n of ['ud0', 'ud1', 'ud2', 'invalid'] as const) table[X[n]] = (c) => c.ud();
-/** What CPUID does not offer, and SMM's return outside SMM. */
-for (const n of [
-  'vmlaunch',
-  'vmresume',
-  'vmxoff',
-  'vmxon',
-  'vmfunc',
-  'vmptrld',
-  'vmptrst',
-  'vmclear',
-  'vmread',
-  'vmwrite',
-  'invept',
-  'invvpid',
-  'vmrun',
-  'vmload',
-  'vmsave',
-  'stgi',
-  'clgi',
-  'skinit',
-  'invlpga',
-  'getsec',
-  'rsm',
-  'monitor',
-  'mwait',
-  'monitorx',
-  'mwaitx',
-  'rdpkru',
-  'wrpkru',
-  'rdpru',
-  'clzero',
-  'xsaves',
-  'xrstors',
-] as const)
-  table[X[n]] ??= (c) => c.ud();
+for (const n of ['ud0', 'ud1'] as const) table[X[n]] = (c) => c.ud();
+table[X.ud2] = (c, _i, h) => h.forced() ?? c.ud();
 
 // --- integer -------------------------------------------------------------------------------------------------------------
 
@@ -159,7 +134,6 @@ plain(['pushf'], sys.pushf);
 plain(['pusha'], pushAll);
 plain(['popa'], popAll);
 plain(['enter'], enter);
-plain(['crc32'], crc32);
 plain(['pdep'], depositBits);
 plain(['pext'], extractBits);
 /** The others come here only where there are no VEX prefixes. */
@@ -182,11 +156,13 @@ plain(['movbe'], (c, i) => {
   for (let k = 0; k < z; k++, v >>= 8n) r = (r << 8n) | (v & 255n);
   c.setOperand(i, d, z, r);
 });
-plain(['movnti'], (c, i) => c.setOperand(i, i.operands[0], i.opSize, c.operand(i, i.operands[1], i.opSize)));
-plain(
-  ['lfence', 'mfence', 'sfence', 'clflush', 'clflushopt', 'clwb', 'nop', 'prefetch', 'serialize'],
-  () => {},
-);
+plain(['movnti'], (c, i) => {
+  const [to, from] = i.operands;
+  c.setOperand(i, to, to.size, c.operand(i, from, from.size));
+});
+// to the memory they name they are loads
+plain(['clflush', 'clflushopt', 'clwb'], (c, i) => void c.read(c.ea(i), 1));
+plain(['lfence', 'mfence', 'sfence', 'nop', 'prefetch', 'serialize'], () => {});
 plain(['rdrand', 'rdseed'], (c, i, h) => {
   c.setGpr(i.operands[0].reg, i.opSize, BigInt.asUintN(8 * i.opSize, h.random()));
   c.setStatus(1);
@@ -212,6 +188,8 @@ table[X.hlt] = (c) => {
   c.requireCpl0();
   return EXIT.hlt;
 };
+plain(['monitor'], monitor);
+table[X.mwait] = (c) => (mwait(c) ? EXIT.mwait : NEXT.next);
 table[X.pause] = () => EXIT.pause;
 table[X.vmcall] = () => EXIT.hypercall;
 table[X.vmmcall] = () => EXIT.hypercall;
@@ -233,9 +211,9 @@ plain(['rdtscp'], (c, _i, h) => {
   c.setGpr32(1, c.get32(cpuState.tscAux));
 });
 plain(['rdpid'], (c, i) => c.setGpr(i.operands[0].reg, 8, BigInt(c.get32(cpuState.tscAux))));
-plain(['rdpmc'], (c) => c.gp());
-plain(['rdmsr'], (c, _i, h) => sys.rdmsr(c, () => h.tsc()));
-plain(['wrmsr'], (c, _i, h) => sys.wrmsr(c, h, () => h.tsc()));
+plain(['rdpmc'], rdpmc);
+plain(['rdmsr'], (c, _i, h) => rdmsr(c, () => h.tsc()));
+plain(['wrmsr'], (c, _i, h) => wrmsr(c, h, () => h.tsc()));
 plain(['in'], (c, i) => sys.inOut(c, i, false));
 plain(['out'], (c, i) => sys.inOut(c, i, true));
 plain(['lgdt'], (c, i) => sys.loadTable(c, i, false));
@@ -246,6 +224,7 @@ plain(['lldt'], (c, i) => sys.loadSystemSegment(c, i, SEG.ldtr));
 plain(['ltr'], (c, i) => sys.loadSystemSegment(c, i, SEG.tr));
 plain(['sldt'], (c, i) => sys.storeSystemSegment(c, i, SEG.ldtr));
 plain(['str'], (c, i) => sys.storeSystemSegment(c, i, SEG.tr));
+plain(['arpl'], sys.arpl);
 plain(['lar'], (c, i) => sys.inspectSelector(c, i, 'lar'));
 plain(['lsl'], (c, i) => sys.inspectSelector(c, i, 'lsl'));
 plain(['verr'], (c, i) => sys.inspectSelector(c, i, 'verr'));

@@ -1,31 +1,45 @@
 /**
- * Segment limits outside 64-bit mode. Nearly all segments are flat, and then nothing is checked; an instruction that uses
- * one that is not comes here before it is run. Real and virtual-8086 mode keep to 64 KiB by their 16-bit addresses alone:
- * their segments count as flat. @spec SDM 3A 5.3
+ * What an instruction's accesses have to satisfy besides paging: segment limits and types outside 64-bit mode, and
+ * alignment where ring 3 asks for it. Nearly all segments are flat and writable, and then nothing is checked; an
+ * instruction that uses one that is not comes here before it is run. Real and virtual-8086 mode keep to 64 KiB by their
+ * 16-bit addresses: their segments count as flat, and an access across the end is found where that is a page's end too
+ * (a word at ffff in a segment that begins inside a page is not, nor a 32-bit address beyond 64 KiB). @spec SDM 3A 5.3, 5.5
  */
+import { AC } from '../../x86/flags.ts';
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
-import { SEG } from '../cpu-state.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
+import { REC } from '../interp/record.ts';
+import type { Mode } from './code-cache.ts';
 import { ATTR_D, ATTR_P, type Core, EXC } from './core.ts';
 
+const RBX = 3;
 const RBP = 5;
 const RSI = 6;
 const RDI = 7;
+const CR0_AM = 0x4_0000;
 const ALL = 0xffff_ffff;
+const CANONICAL = 2 ** 47;
 
-/** Segments that are limited, one bit each: null, not present, expand-down or short. */
+/**
+ * Segments that are limited, one bit each: null, not present, expand-down or short, or not for all accesses. That code is
+ * not written to says little about CS, and is known without looking: see `suspect`.
+ */
 export function limitedSegments(c: Core): number {
   if (c.code64 || !c.protectedMode || c.vm86) return 0;
   let mask = 0;
   for (let s: number = SEG.es; s <= SEG.gs; s++) {
     const attr = c.segAttr(s);
-    if (!(attr & ATTR_P) || limitOf(c, s) !== ALL || expandsDown(attr)) mask |= 1 << s;
+    const free = s === SEG.cs ? readable(attr) : writable(attr) && !expandsDown(attr);
+    if (!(attr & ATTR_P) || limitOf(c, s) !== ALL || !free) mask |= 1 << s;
   }
   return mask;
 }
 
-const limitOf = (c: Core, s: number): number => c.m.u32(c.seg(s) + 4);
+export const limitOf = (c: Core, s: number): number => c.m.u32(c.seg(s) + 4);
 const expandsDown = (attr: number): boolean => (attr & 0xc) === 4;
+const writable = (attr: number): boolean => (attr & 0xa) === 2;
+const readable = (attr: number): boolean => (attr & 0xa) !== 8;
 
 /** Memory operands that are not accessed. */
 const ADDRESS_ONLY = new Set<number>([X.lea, X.nop, X.prefetch, X.invlpg]);
@@ -39,61 +53,175 @@ const BELOW = new Map<number, number>([
   [X.pushf, 1],
   [X.pusha, 8],
   [X.call, 1],
-  [X.callf, 2],
-  [X.enter, 1],
 ]);
 const ABOVE = new Map<number, number>([
   [X.pop, 1],
   [X.popf, 1],
   [X.popa, 8],
   [X.ret, 1],
-  [X.retf, 2],
-  [X.iret, 3],
 ]);
+const ops = (names: string): Set<number> => new Set(names.split(' ').map((n) => X[n as keyof typeof X]));
+/** Their memory operand comes first and is only read. */
+const SOURCE_FIRST = ops(
+  'cmp test bt mul imul div idiv push call jmp callf jmpf lgdt lidt lldt ltr lmsw verr verw fxrstor xrstor ' +
+    'ldmxcsr clflush clflushopt clwb',
+);
+/** x87 instructions that write memory; all others read it. */
+const X87_STORES = ops('fst fstp fist fistp fisttp fbstp fnstcw fnstsw fnstenv fnsave');
+/** Near branches: where they go must be within the code segment. */
+const NEAR = ops('jcc jmp call ret loop loope loopne jrcxz');
 
 export const isString = (i: Insn): boolean =>
   TWO_STRINGS.has(i.op) || FROM_STRING.has(i.op) || TO_STRING.has(i.op);
 const accessed = (i: Insn): boolean => !ADDRESS_ONLY.has(i.op) && i.operands.some((o) => o.kind === OPK.mem);
 
+function writes(i: Insn): boolean {
+  if (i.operands[0].kind !== OPK.mem) return false;
+  return i.op >= X.fld && i.op <= X.fwait ? X87_STORES.has(i.op) : !SOURCE_FIRST.has(i.op);
+}
+
 /** The segments that an instruction's accesses go through, one bit each. */
-export function segmentsOf(i: Insn): number {
+function segmentsOf(i: Insn): number {
   let mask = 0;
   if (TWO_STRINGS.has(i.op) || FROM_STRING.has(i.op)) mask |= 1 << i.seg;
   if (TWO_STRINGS.has(i.op) || TO_STRING.has(i.op)) mask |= 1 << SEG.es;
-  if (BELOW.has(i.op) || ABOVE.has(i.op) || i.op === X.leave) mask |= 1 << SEG.ss;
-  if (mask === 0 || !isString(i)) if (accessed(i)) mask |= 1 << i.seg;
+  if (BELOW.has(i.op) || ABOVE.has(i.op) || i.op === X.leave || i.op === X.enter) mask |= 1 << SEG.ss;
+  // 64 KiB of code end where 16-bit branches do
+  if (NEAR.has(i.op) && i.opSize > 2) mask |= 1 << SEG.cs;
+  if (!isString(i) && (accessed(i) || i.op === X.xlat)) mask |= 1 << i.seg;
   return mask;
 }
 
-/** Faults if one of the instruction's accesses is outside its segment. A string instruction's next element is checked. */
-export function checkLimits(c: Core, i: Insn, limited: number): void {
-  const check = (s: number, offset: number, size: number): void => {
-    if (limited & (1 << s) && !inside(c, s, offset, size)) c.fault(s === SEG.ss ? EXC.SS : EXC.GP, 0);
+/** Ring 3 has its accesses checked for alignment. */
+export const alignmentOn = (c: Core): boolean =>
+  c.cpl === 3 && (c.get32(cpuState.cr0) & CR0_AM) !== 0 && (c.get32(cpuState.flagsRest) & AC) !== 0;
+
+const readOnlyCode = (i: Insn, mode: Mode): boolean =>
+  i.seg === SEG.cs && mode.vex && mode.codeSize !== 64 && writes(i);
+
+/** Whether an instruction has to be checked before it is run. */
+export function suspect(i: Insn, mode: Mode): boolean {
+  const looked = mode.limited | (mode.aligned ? ~(1 << SEG.cs) : 0);
+  return (looked !== 0 && (looked & segmentsOf(i)) !== 0) || readOnlyCode(i, mode);
+}
+
+/** Faults if one of the instruction's accesses is not one its segment allows. A string's next element is checked. */
+export function checkSegments(c: Core, i: Insn, mode: Mode): void {
+  const check = (s: number, offset: number, size: number, write = false, unit = size): void => {
+    if (mode.limited & (1 << s) && !allows(c.segAttr(s), limitOf(c, s), offset, size, write))
+      c.fault(s === SEG.ss ? EXC.SS : EXC.GP, 0);
+    if (mode.aligned) checkAlignment(c, s, offset, unit);
   };
   if (isString(i)) {
     const mask = i.addrSize === 2 ? 0xffff : ALL;
     if (i.rep !== 0 && (c.gpr32(1) & mask) === 0) return;
     if (!TO_STRING.has(i.op)) check(i.seg, (c.gpr32(RSI) & mask) >>> 0, i.opSize);
-    if (!FROM_STRING.has(i.op)) check(SEG.es, (c.gpr32(RDI) & mask) >>> 0, i.opSize);
+    const write = i.op !== X.cmps && i.op !== X.scas;
+    if (!FROM_STRING.has(i.op)) check(SEG.es, (c.gpr32(RDI) & mask) >>> 0, i.opSize, write);
     return;
   }
   if (accessed(i)) {
+    if (readOnlyCode(i, mode)) c.gp();
     const o = i.operands.find((x) => x.kind === OPK.mem)!;
-    check(i.seg, Number(c.offsetOf(i)), o.size || 1);
+    check(i.seg, operandOffset(c, i), sizeOf(i, o.size), writes(i), unitOf(i, o.size));
   }
+  if (i.op === X.xlat) check(i.seg, xlatOffset(c, i), 1);
   const mask = c.stackMask;
-  const below = (BELOW.get(i.op) ?? 0) * i.opSize;
+  const levels = i.op === X.enter ? 1 + (i.imm2 & 31) : 0;
+  const below = (levels || (BELOW.get(i.op) ?? 0)) * i.opSize;
   const above = (ABOVE.get(i.op) ?? 0) * i.opSize;
-  if (below > 0) check(SEG.ss, ((c.gpr32(4) - below) & mask) >>> 0, below);
-  if (above > 0) check(SEG.ss, (c.gpr32(4) & mask) >>> 0, above);
+  if (below > 0) check(SEG.ss, ((c.gpr32(4) - below) & mask) >>> 0, below, true, i.opSize);
+  if (above > 0) check(SEG.ss, (c.gpr32(4) & mask) >>> 0, above, false, i.opSize);
   if (i.op === X.leave) check(SEG.ss, (c.gpr32(RBP) & mask) >>> 0, i.opSize);
 }
 
-function inside(c: Core, s: number, offset: number, size: number): boolean {
-  const attr = c.segAttr(s);
-  if (!(attr & ATTR_P)) return false;
-  const limit = limitOf(c, s);
+/** A far pointer is as wide as its offset, an 80-bit number as its mantissa. */
+const UNITS = new Map<number, number>([
+  [2, 2],
+  [4, 4],
+  [6, 4],
+  [8, 8],
+  [10, 8],
+]);
+/** All others with 16 bytes have #GP for it. */
+const ANY_16 = ops('movups movupd movdqu lddqu');
+/** What the sizes of 16-bit and other operands say where the operand's own size does not. */
+const STATE_BYTES = new Map<number, readonly [number, number]>([
+  [X.fnstenv, [14, 28]],
+  [X.fldenv, [14, 28]],
+  [X.fnsave, [94, 108]],
+  [X.frstor, [94, 108]],
+  [X.fxsave, [512, 512]],
+  [X.fxrstor, [512, 512]],
+]);
+const BIT_OPS = ops('bt bts btr btc');
+const X87_STATE = ops('fldenv fnstenv frstor fnsave');
+const UNCHECKED = ops('sgdt sidt sldt str smsw');
+
+const xlatOffset = (c: Core, i: Insn): number =>
+  ((c.gpr32(RBX) + (c.gpr32(0) & 0xff)) & (i.addrSize === 2 ? 0xffff : ALL)) >>> 0;
+
+/** Bytes of a memory operand. */
+function sizeOf(i: Insn, size: number): number {
+  const state = STATE_BYTES.get(i.op);
+  return (i.opSize === 2 ? state?.[0] : state?.[1]) ?? (size || 1);
+}
+/** Where the memory operand is in its segment: a bit's number may lead away from where it begins. */
+function operandOffset(c: Core, i: Insn): number {
+  const offset = c.offsetOf(i);
+  const [, bit] = i.operands;
+  if (!BIT_OPS.has(i.op) || bit.kind !== OPK.gpr) return Number(offset);
+  const word = BigInt.asIntN(8 * i.opSize, c.gpr(bit.reg)) >> BigInt(3 + Math.log2(i.opSize));
+  return Number(BigInt.asUintN(8 * i.addrSize, offset + word * BigInt(i.opSize)));
+}
+
+/** What an instruction's memory operand is aligned to, in bytes. */
+function unitOf(i: Insn, size: number): number {
+  if (UNCHECKED.has(i.op)) return 1;
+  if (ANY_16.has(i.op)) return 16;
+  return X87_STATE.has(i.op) ? 4 : (UNITS.get(size) ?? 1);
+}
+function checkAlignment(c: Core, s: number, offset: number, unit: number): void {
+  const linear = offset + c.m.u32(c.cpu + cpuState.segBase.offset + 8 * s);
+  if (linear & (unit - 1)) c.fault(EXC.AC, 0);
+}
+
+/** Where a near branch has gone is within the code segment, or else it has done nothing. */
+export function checkBranch(c: Core, i: Insn, sp: number, cx: number): void {
+  if (c.code64 || !NEAR.has(i.op) || c.lin(cpuState.rip) <= limitOf(c, SEG.cs)) return;
+  c.setLin(cpuState.rip, c.ip);
+  c.setGpr32(4, sp);
+  c.setGpr32(1, cx);
+  c.gp();
+}
+
+/** Whether a segment takes an access of `size` bytes. */
+export function allows(attr: number, limit: number, offset: number, size: number, write: boolean): boolean {
+  if (!(attr & ATTR_P) || !(write ? writable(attr) : readable(attr))) return false;
   const last = offset + size - 1;
   if (!expandsDown(attr)) return last <= limit;
   return offset > limit && last <= (attr & ATTR_D ? ALL : 0xffff);
+}
+
+/** Faults unless `size` bytes at `by` from the stack pointer are the stack's. */
+export function checkStack(c: Core, by: number, size: number, write: boolean): void {
+  if (c.code64 || !c.protectedMode || c.vm86) return;
+  const offset = ((c.gpr32(4) + by) & c.stackMask) >>> 0;
+  if (!allows(c.segAttr(SEG.ss), limitOf(c, SEG.ss), offset, size, write)) c.fault(EXC.SS, 0);
+}
+
+/**
+ * An access across the end of a page may not be one across the end of its segment in real and virtual-8086 mode, nor out
+ * of the lower canonical half in 64-bit mode.
+ */
+export function checkWrap(c: Core, linear: number, size: number): void {
+  const rp = c.get32(cpuState.exitRp);
+  if (c.code64 && linear < CANONICAL && linear + size > CANONICAL)
+    c.fault(c.m.u8(rp + REC.stack) === 1 ? EXC.SS : EXC.GP, 0);
+  if (c.protectedMode && !c.vm86) return;
+  const s = c.m.u8(rp + REC.seg) / 8;
+  if (s > SEG.gs) return;
+  const offset = linear - c.segBase(s);
+  const limit = limitOf(c, s);
+  if (offset <= limit && offset + size - 1 > limit) c.fault(s === SEG.ss ? EXC.SS : EXC.GP, 0);
 }

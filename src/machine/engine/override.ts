@@ -70,12 +70,8 @@ export class Overrides {
     for (const o of this.list) {
       if (!o.write) continue;
       for (let k = 0; k < o.size; k++) c.buf.setUint8(k, c.m.u8(o.buffer + k));
-      c.store(o.linear, o.size, this.user);
+      c.store(o.linear, o.size);
     }
-  }
-  /** Privilege of the accesses: a helper in between may not have changed it. */
-  private get user(): boolean {
-    return this.c.cpl === 3;
   }
 
   end(): void {

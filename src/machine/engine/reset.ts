@@ -22,6 +22,22 @@ export function powerOn(c: Core): void {
   resetState(c, 0xf000, 0xffff_0000, 0xfff0);
 }
 
+/** MSRs that INIT leaves alone. */
+export const INIT_KEEPS = [
+  cpuState.tscOffset,
+  cpuState.tscAdjust,
+  cpuState.star,
+  cpuState.lstar,
+  cpuState.cstar,
+  cpuState.sfmask,
+  cpuState.kernelGsBase,
+  cpuState.tscAux,
+  cpuState.sysenterCs,
+  cpuState.sysenterEsp,
+  cpuState.sysenterEip,
+  cpuState.pat,
+] as const;
+
 /** Real mode at the given code segment. */
 export function resetState(c: Core, cs: number, base: number, ip: number): void {
   c.set32(cpuState.gdtLimit, 0xffff);

@@ -3,16 +3,15 @@
 import { cpuState, SEG } from '../cpu-state.ts';
 import { EFER_LMA } from '../mmu.ts';
 import { ATTR_D, ATTR_L, ATTR_P, ATTR_S, type Core, EXC, HIGH } from './core.ts';
+import { limitOf } from './limits.ts';
 
 export interface Descriptor {
   lo: number;
   hi: number;
-  /** Bits 63:32 of a 16-byte system descriptor's base. */
-  upper: number;
   /** Linear address it was read from. */
   at: number;
 }
-const d: Descriptor = { lo: 0, hi: 0, upper: 0, at: 0 };
+const d: Descriptor = { lo: 0, hi: 0, at: 0 };
 
 export const descBase = (x: Descriptor): number =>
   ((x.lo >>> 16) | ((x.hi & 0xff) << 16) | (x.hi & 0xff00_0000)) >>> 0;
@@ -26,26 +25,25 @@ export const isCode = (attr: number): boolean => (attr & (ATTR_S | 8)) === (ATTR
 export const isConforming = (attr: number): boolean => (attr & 0x1c) === 0x1c;
 
 /** Reads the descriptor a selector names; `vector` with the selector as error code if it lies outside its table. */
-export function readDescriptor(c: Core, sel: number, vector: number = EXC.GP): Descriptor {
-  const ldt = (sel & 4) !== 0;
-  const base = ldt ? c.segBase(SEG.ldtr) : c.lin(cpuState.gdtBase);
-  const limit = ldt
-    ? c.segAttr(SEG.ldtr) & ATTR_P
-      ? c.m.u32(c.seg(SEG.ldtr) + 4)
-      : -1
-    : c.get32(cpuState.gdtLimit);
+export function readDescriptor(c: Core, sel: number, vector: number = EXC.GP, ext = 0): Descriptor {
+  const base = sel & 4 ? c.segBase(SEG.ldtr) : c.lin(cpuState.gdtBase);
   const offset = sel & 0xfff8;
-  if (offset + 7 > limit) c.fault(vector, sel & 0xfffc);
+  if (offset + 7 > tableLimit(c, sel)) c.fault(vector, (sel & 0xfffc) | ext);
   const at = base + offset;
   d.lo = c.read32(at, false);
   d.hi = c.read32(at + 4, false);
-  d.upper = 0;
   d.at = at;
   return d;
 }
-/** The second half of a 64-bit TSS or LDT descriptor. */
-export function readUpper(c: Core, x: Descriptor): void {
-  x.upper = c.read32(x.at + 8, false);
+/** Limit of the table that a selector is of; -1: there is none. */
+export function tableLimit(c: Core, sel: number): number {
+  if ((sel & 4) === 0) return c.get32(cpuState.gdtLimit);
+  return c.segAttr(SEG.ldtr) & ATTR_P ? limitOf(c, SEG.ldtr) : -1;
+}
+/** The second half of a 64-bit TSS, LDT or call gate: its low word. That it has no type tells it from another's first half. */
+export function readUpper(c: Core, x: Descriptor, sel: number): number {
+  if ((sel & 0xfff8) + 15 > tableLimit(c, sel) || c.read32(x.at + 12, false) & 0x1f00) c.gp(sel & 0xfffc);
+  return c.read32(x.at + 8, false);
 }
 
 /** Sets the accessed bit if it is clear. */
@@ -58,7 +56,9 @@ function markAccessed(c: Core, x: Descriptor): void {
 /** MOV or POP to ES, SS, DS, FS, GS. */
 export function loadSegment(c: Core, s: number, sel: number): void {
   if (!c.protectedMode || c.vm86) {
-    c.setSeg(s, sel, c.vm86 ? 0xf3 : 0x93, 0xffff, sel << 4);
+    // real mode loads the base alone: a limit of before stays ("unreal mode")
+    const keep = !c.vm86 && c.segAttr(s) & ATTR_P;
+    c.setSeg(s, sel, keep ? c.segAttr(s) : c.vm86 ? 0xf3 : 0x93, keep ? limitOf(c, s) : 0xffff, sel << 4);
     return;
   }
   if ((sel & 0xfffc) === 0) {
@@ -83,6 +83,12 @@ export function loadSegment(c: Core, s: number, sel: number): void {
   markAccessed(c, x);
   c.setSeg(s, sel, attr | 1, descLimit(x), descBase(x));
   if (s === SEG.ss) modeChanged(c);
+}
+
+/** Whether code can go on at an offset of the segment; `ext` is the EXT bit of the error code. */
+export function checkTarget(c: Core, x: Descriptor, ip: bigint, ext = 0): void {
+  const long = c.longMode && (descAttr(x) & ATTR_L) !== 0;
+  if (long ? BigInt.asUintN(64, BigInt.asIntN(48, ip)) !== ip : ip > BigInt(descLimit(x))) c.gp(ext);
 }
 
 /** Puts a checked code segment in place with a new privilege level; mode and bases follow. */
@@ -112,8 +118,9 @@ export function setContext(c: Core): void {
 }
 
 /** 64-bit base of a system descriptor. */
-export function systemBase(c: Core, x: Descriptor): number {
+export function systemBase(c: Core, x: Descriptor, sel: number): number {
   if (!c.longMode) return descBase(x);
-  readUpper(c, x);
-  return (x.upper | 0) * HIGH + descBase(x);
+  const base = (readUpper(c, x, sel) | 0) * HIGH + descBase(x);
+  if (base >= 2 ** 47 || base < -(2 ** 47)) c.gp(sel & 0xfffc);
+  return base;
 }

@@ -123,7 +123,8 @@ export class SoftFloat {
     return sign | m;
   }
   private overflowed(negative: boolean, f: Format): bigint {
-    this.after |= FX.overflow | FX.precision;
+    // unmasked, the result that is not delivered would have had another exponent, and may have been exact
+    this.after |= FX.overflow | (this.inexact || this.masked(FX.overflow) ? FX.precision : 0);
     const { rounding: r } = this;
     const away = r === RC.nearest || (r === RC.up && !negative) || (r === RC.down && negative);
     return away ? infinity(f, negative) : infinity(f, negative) - 1n;
@@ -169,7 +170,9 @@ export class SoftFloat {
   div(a0: bigint, b0: bigint, f: Format): bigint {
     const nan = this.nanOf(a0, b0, f);
     if (nan >= 0n) return nan;
-    const a = this.operand(a0, f);
+    // division by zero comes before a denormal operand
+    const byZero = isZero(this.operand(b0, f, true), f);
+    const a = this.operand(a0, f, byZero);
     const b = this.operand(b0, f);
     const negative = signOf(a, f) !== signOf(b, f);
     if (isInfinite(a, f)) return isInfinite(b, f) ? this.invalid(f) : infinity(f, negative);

@@ -6,40 +6,25 @@ import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { cpuState } from '../cpu-state.ts';
 import type { Core } from './core.ts';
-import { registerSseCrypto } from './sse-crypto.ts';
+import { missing } from './missing.ts';
 import { registerSseFloat } from './sse-float.ts';
 import { Operands } from './sse-operands.ts';
-import { registerSseText } from './sse-text.ts';
+import { registerSseWhole } from './sse-whole.ts';
 
 export type SseHelper = (o: Operands) => void;
 
-/** 16-byte operands that may lie anywhere. The SHA extensions' do on AMD's CPUs, against the SDM. @spec SDM 1 11.2.1 */
-const UNALIGNED = new Set([
-  X.movups,
-  X.movupd,
-  X.movdqu,
-  X.lddqu,
-  X.pcmpestri,
-  X.pcmpestrm,
-  X.pcmpistri,
-  X.pcmpistrm,
-  X.sha1rnds4,
-  X.sha1nexte,
-  X.sha1msg1,
-  X.sha1msg2,
-  X.sha256rnds2,
-  X.sha256msg1,
-  X.sha256msg2,
-]);
+/** 16-byte operands that may lie anywhere. @spec SDM 1 11.2.1 */
+const UNALIGNED = new Set([X.movups, X.movupd, X.movdqu, X.lddqu]);
 
 const table = new Map<number, SseHelper>();
 
-/** Runs an SSE instruction. One that is not here is of an extension that CPUID does not report. */
+/** Runs an SSE instruction. */
 export function runSse(c: Core, i: Insn): void {
+  if (i.op === X.invalid) missing(c, i);
   const run = table.get(i.op);
   const m = i.operands.find((o) => o.kind === OPK.mem);
   if (m?.size === 16 && !UNALIGNED.has(i.op) && (lowAddress(c, i) & 15n) !== 0n) c.gp();
-  if (!run) c.ud();
+  if (!run) missing(c, i);
   run(new Operands(c, i));
 }
 
@@ -61,5 +46,4 @@ function maskmovdqu(o: Operands): void {
 table.set(X.maskmovdqu, maskmovdqu);
 const register = (op: number, run: SseHelper): void => void table.set(op, run);
 registerSseFloat(register);
-registerSseText(register);
-registerSseCrypto(register);
+registerSseWhole(register);

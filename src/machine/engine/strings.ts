@@ -18,6 +18,8 @@ const CHUNK = 4096;
 export function stringOp(c: Core, i: Insn): boolean {
   const rep = i.rep !== 0;
   const countSize = i.addrSize;
+  // whether the port may be used is asked even when nothing is to be moved
+  if (i.op === X.ins || i.op === X.outs) checkPort(c, c.gpr32(2) & 0xffff, i.opSize);
   for (let n = 0; ; n++) {
     if (rep && BigInt.asUintN(8 * countSize, c.gpr(RCX)) === 0n) return true;
     if (n === (c.stepping ? 1 : CHUNK)) return false;
@@ -44,8 +46,10 @@ function element(c: Core, i: Insn): void {
   const z = i.opSize;
   switch (i.op) {
     case X.movs: {
-      const v = c.read(address(c, i, RSI, i.seg), z);
-      c.write(address(c, i, RDI, SEG.es), z, v);
+      const from = address(c, i, RSI, i.seg);
+      const to = address(c, i, RDI, SEG.es);
+      checkMove(c, from, to, z);
+      c.write(to, z, c.read(from, z));
       step(c, i, RSI);
       return step(c, i, RDI);
     }
@@ -71,9 +75,18 @@ function element(c: Core, i: Insn): void {
   }
 }
 
+/** Nothing is read if it cannot be written: a device would be read twice. The source's fault comes first. */
+function checkMove(c: Core, from: number, to: number, z: number): void {
+  try {
+    c.probe(to, z, true);
+  } catch (e) {
+    c.probe(from, z, false);
+    throw e;
+  }
+}
+
 function input(c: Core, i: Insn): void {
   const port = c.gpr32(2) & 0xffff;
-  checkPort(c, port, i.opSize);
   const to = address(c, i, RDI, SEG.es);
   c.probeWrite(to, i.opSize);
   c.write(to, i.opSize, BigInt(c.platform.ioRead(c.cpu, port, i.opSize) >>> 0));
@@ -81,7 +94,6 @@ function input(c: Core, i: Insn): void {
 }
 function output(c: Core, i: Insn): void {
   const port = c.gpr32(2) & 0xffff;
-  checkPort(c, port, i.opSize);
   c.platform.ioWrite(c.cpu, port, i.opSize, Number(c.read(address(c, i, RSI, i.seg), i.opSize)));
   step(c, i, RSI);
 }

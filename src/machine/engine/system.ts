@@ -1,12 +1,14 @@
-/** System instructions: control registers, descriptor tables, MSRs, ports, and their like. @spec SDM 2, APM 3 */
+/** System instructions: control registers, descriptor tables, ports, and their like. @spec SDM 2, APM 3 */
 
-import { AC, IF, IOPL, RF, VM } from '../../x86/flags.ts';
+import { CPU_MAX_PHYS_BITS } from '../../x86/cpuid.ts';
+import { AC, IF, IOPL, RF, VM, ZF } from '../../x86/flags.ts';
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { CR0_EM, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_PAE, CR4_PCIDE, EFER_LMA } from '../mmu.ts';
 import { ATTR_L, ATTR_P, type Core, EXC } from './core.ts';
 import { noteDebug } from './debug.ts';
 import { ioplAllows } from './far.ts';
+import { cr4Offered } from './offered.ts';
 import {
   descAttr,
   descDpl,
@@ -16,6 +18,7 @@ import {
   modeChanged,
   readDescriptor,
   systemBase,
+  tableLimit,
 } from './segments.ts';
 
 const EFER_LME = 0x100;
@@ -24,6 +27,8 @@ const CR0_ET = 0x10;
 const CR0_NW = 0x2000_0000;
 const CR0_CD = 0x4000_0000;
 const CR4_UMIP = 0x800;
+/** PSE PAE PGE SMEP: a change reads the page-directory-pointer entries anew. */
+const CR4_TABLES = 0x10_00b0;
 const DR6_BD = 0x2000;
 const CR3_NOFLUSH = 1n << 63n;
 const PCID_MASK = 0xfffn;
@@ -36,6 +41,8 @@ export interface SystemHooks {
   /** CR3 with PCIDs: another address space, of which what is known is kept or forgotten. */
   switchSpace(pcid: number, keep: boolean): void;
   dropSpace(pcid: number): void;
+  /** All but global pages. */
+  dropSpaces(): void;
   /** CR4 bits the CPU offers. */
   cr4Allowed: number;
 }
@@ -70,18 +77,25 @@ export function writeCr(c: Core, hooks: SystemHooks, r: number, v: bigint): void
 function writeCr3(c: Core, hooks: SystemHooks, v: bigint): void {
   const pcids = (c.get32(cpuState.cr4) & CR4_PCIDE) !== 0;
   const next = pcids ? v & ~CR3_NOFLUSH : v;
-  if (next >> 52n) c.gp();
+  if (next >> BigInt(CPU_MAX_PHYS_BITS)) c.gp();
+  loadPdptes(c, c.get32(cpuState.cr0), c.get32(cpuState.cr4), next);
   c.set(cpuState.cr3, next);
-  if (pcids) hooks.switchSpace(Number(next & PCID_MASK), next !== v);
-  else hooks.flush();
+  hooks.switchSpace(pcids ? Number(next & PCID_MASK) : 0, next !== v);
+}
+
+/** With the legacy PAE form of page tables, loads what CR3 points at: #GP if it is not in order. @spec SDM 3A 4.4.1 */
+function loadPdptes(c: Core, cr0: number, cr4: number, cr3: bigint): void {
+  if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || c.longMode) return;
+  if (!c.mmu.loadPdptes(c.cpu, Number(cr3))) c.gp();
 }
 
 function writeCr4(c: Core, hooks: SystemHooks, v: bigint): void {
-  if (v & ~BigInt(hooks.cr4Allowed)) c.gp();
+  if (v & ~BigInt((hooks.cr4Allowed & cr4Offered(c)) >>> 0)) c.gp();
   const n = Number(v);
   if (c.longMode && (n & CR4_PAE) === 0) c.gp();
   if (n & CR4_PCIDE && !(c.get32(cpuState.cr4) & CR4_PCIDE))
     if (!c.longMode || c.get(cpuState.cr3) & PCID_MASK) c.gp();
+  if ((n ^ c.get32(cpuState.cr4)) & CR4_TABLES) loadPdptes(c, c.get32(cpuState.cr0), n, c.get(cpuState.cr3));
   c.set(cpuState.cr4, v);
   hooks.flush();
 }
@@ -94,14 +108,14 @@ export function invpcid(c: Core, hooks: SystemHooks, i: Insn): void {
   const pcid = c.take(8);
   const linear = c.take(8, 8);
   if (type > INVPCID.allButGlobal || pcid & ~PCID_MASK) c.gp();
-  if (type >= INVPCID.all) return hooks.flush();
+  if (type === INVPCID.all) return hooks.flush();
+  if (type === INVPCID.allButGlobal) return hooks.dropSpaces();
   if (pcid !== 0n && (c.get32(cpuState.cr4) & CR4_PCIDE) === 0) c.gp();
   if (type === INVPCID.address) {
     if (!canonical(linear)) c.gp();
     return hooks.invalidate(Number(BigInt.asIntN(64, linear)));
   }
-  if (c.get32(cpuState.cr4) & CR4_PCIDE) hooks.dropSpace(Number(pcid));
-  else hooks.flush();
+  hooks.dropSpace(Number(pcid));
 }
 
 function writeCr0(c: Core, hooks: SystemHooks, v: bigint): void {
@@ -115,6 +129,8 @@ function writeCr0(c: Core, hooks: SystemHooks, v: bigint): void {
   if (next & CR0_PG && !(old & CR0_PG) && efer & EFER_LME) {
     if (!(c.get32(cpuState.cr4) & CR4_PAE) || c.segAttr(SEG.cs) & ATTR_L) c.gp();
     c.set32(cpuState.efer, efer | EFER_LMA);
+  } else if ((old ^ next) & (CR0_PG | CR0_CD | CR0_NW)) {
+    loadPdptes(c, next, c.get32(cpuState.cr4), c.get(cpuState.cr3));
   }
   if (!(next & CR0_PG) && old & CR0_PG) {
     if (c.code64 || c.get32(cpuState.cr4) & CR4_PCIDE) c.gp();
@@ -207,7 +223,7 @@ export function loadSystemSegment(c: Core, i: Insn, s: number): void {
   const ok = isTr ? type === 9 || (type === 1 && !c.longMode) : type === 2;
   if (!ok) c.gp(sel & 0xfffc);
   if (!(attr & ATTR_P)) c.fault(EXC.NP, sel & 0xfffc);
-  const base = systemBase(c, x);
+  const base = systemBase(c, x, sel);
   if (isTr) c.write(x.at + 4, 4, BigInt((x.hi | 0x200) >>> 0), false);
   c.setSeg(s, sel, isTr ? attr | 2 : attr, descLimit(x), base);
 }
@@ -237,6 +253,18 @@ export function loadFar(c: Core, i: Insn, s: number): void {
   c.setGpr(i.operands[0].reg, z, v);
 }
 
+/** The destination's RPL is raised to the source's; ZF tells whether it was. */
+export function arpl(c: Core, i: Insn): void {
+  if (!c.protectedMode || c.vm86) c.ud();
+  const [d, s] = i.operands;
+  const sel = c.operand(i, d, 2);
+  const rpl = c.operand(i, s, 2) & 3n;
+  const raise = (sel & 3n) < rpl;
+  if (raise) c.setOperand(i, d, 2, (sel & ~3n) | rpl);
+  else if (d.kind === OPK.mem) c.probeWrite(c.ea(i), 2);
+  c.setStatus(raise ? c.flags | ZF : c.flags & ~ZF);
+}
+
 /** LAR, LSL, VERR, VERW: `what` succeeds or leaves ZF clear. */
 export function inspectSelector(c: Core, i: Insn, what: 'lar' | 'lsl' | 'verr' | 'verw'): void {
   if (!c.protectedMode || c.vm86) c.ud();
@@ -250,9 +278,7 @@ export function inspectSelector(c: Core, i: Insn, what: 'lar' | 'lsl' | 'verr' |
 
 function selectorInfo(c: Core, sel: number, what: string): number {
   if ((sel & 0xfffc) === 0) return -1;
-  const limit =
-    sel & 4 ? (c.segAttr(SEG.ldtr) & ATTR_P ? c.m.u32(c.seg(SEG.ldtr) + 4) : -1) : c.get32(cpuState.gdtLimit);
-  if ((sel & 0xfff8) + 7 > limit) return -1;
+  if ((sel & 0xfff8) + 7 > tableLimit(c, sel)) return -1;
   const x = readDescriptor(c, sel);
   const attr = descAttr(x);
   const code = (attr & 0x18) === 0x18;
@@ -294,107 +320,9 @@ export function inOut(c: Core, i: Insn, out: boolean): void {
   } else c.setGpr(0, size, BigInt(c.platform.ioRead(c.cpu, port, size) >>> 0));
 }
 
-// --- MSRs ---------------------------------------------------------------------------------------------------------------
+// --- segment bases ---------------------------------------------------------------------------------------------------
 
-type MsrField = { offset: number };
-/** MSRs that are the CPU's own state. Canonical: holds a linear address. */
-const MSRS = new Map<number, { field: MsrField; canonical: boolean }>([
-  [0xc000_0081, { field: cpuState.star, canonical: false }],
-  [0xc000_0082, { field: cpuState.lstar, canonical: true }],
-  [0xc000_0083, { field: cpuState.cstar, canonical: true }],
-  [0xc000_0084, { field: cpuState.sfmask, canonical: false }],
-  [0xc000_0102, { field: cpuState.kernelGsBase, canonical: true }],
-  [0xc000_0103, { field: cpuState.tscAux, canonical: false }],
-  [0x174, { field: cpuState.sysenterCs, canonical: false }],
-  [0x175, { field: cpuState.sysenterEsp, canonical: true }],
-  [0x176, { field: cpuState.sysenterEip, canonical: true }],
-]);
-const MSR_EFER = 0xc000_0080;
-const MSR_FS_BASE = 0xc000_0100;
-const MSR_GS_BASE = 0xc000_0101;
-const MSR_PAT = 0x277;
-const MSR_TSC = 0x10;
-const MSR_TSC_ADJUST = 0x3b;
-const MSR_DEBUGCTL = 0x1d9;
-/** LBR, BTF, PB0 to PB3. */
-const DEBUGCTL_KNOWN = 0x3fn;
-/** SCE, LME, LMA, NXE, AIBRSE (automatic IBRS, which asks for nothing here). */
-const EFER_KNOWN = 0x20_0d01;
-
-export function rdmsr(c: Core, tsc: () => bigint): void {
-  c.requireCpl0();
-  const index = c.gpr32(1);
-  const v = readMsr(c, index, tsc);
-  c.setGpr32(0, Number(v & 0xffff_ffffn));
-  c.setGpr32(2, Number(v >> 32n));
-}
-
-function readMsr(c: Core, index: number, tsc: () => bigint): bigint {
-  const own = MSRS.get(index);
-  if (own) return c.get(own.field);
-  switch (index) {
-    case MSR_EFER:
-      return c.get(cpuState.efer);
-    case MSR_FS_BASE:
-      return BigInt.asUintN(64, BigInt(c.segBase(SEG.fs)));
-    case MSR_GS_BASE:
-      return BigInt.asUintN(64, BigInt(c.segBase(SEG.gs)));
-    case MSR_PAT:
-      return c.get(cpuState.pat);
-    case MSR_TSC:
-      return tsc();
-    case MSR_TSC_ADJUST:
-      return c.get(cpuState.tscOffset);
-    case MSR_DEBUGCTL:
-      return BigInt(c.get32(cpuState.debugCtl));
-  }
-  if (!c.platform.rdmsr(c.cpu, index, c.out4)) c.gp();
-  return (BigInt(c.out4[1]!) << 32n) | BigInt(c.out4[0]!);
-}
-
-const canonical = (v: bigint): boolean => BigInt.asUintN(64, BigInt.asIntN(48, v)) === v;
-
-export function wrmsr(c: Core, hooks: SystemHooks, tsc: () => bigint): void {
-  c.requireCpl0();
-  const index = c.gpr32(1);
-  const lo = c.gpr32(0);
-  const hi = c.gpr32(2);
-  const v = (BigInt(hi) << 32n) | BigInt(lo);
-  const own = MSRS.get(index);
-  if (own) {
-    if (own.canonical && !canonical(v)) c.gp();
-    if (index === 0xc000_0103 && hi) c.gp();
-    return c.set(own.field, index === 0xc000_0084 ? v & 0xffff_ffffn : v);
-  }
-  switch (index) {
-    case MSR_EFER:
-      return writeEfer(c, hooks, v);
-    case MSR_FS_BASE:
-    case MSR_GS_BASE:
-      if (!canonical(v)) c.gp();
-      return setSegBase(c, index === MSR_FS_BASE ? SEG.fs : SEG.gs, v);
-    case MSR_PAT:
-      for (let k = 0n; k < 64n; k += 8n) if (![0n, 1n, 4n, 5n, 6n, 7n].includes((v >> k) & 0xffn)) c.gp();
-      return c.set(cpuState.pat, v);
-    case MSR_TSC:
-      return c.set(cpuState.tscOffset, c.get(cpuState.tscOffset) + v - tsc());
-    case MSR_TSC_ADJUST:
-      return c.set(cpuState.tscOffset, v);
-    case MSR_DEBUGCTL:
-      if (v & ~DEBUGCTL_KNOWN) c.gp();
-      return c.set32(cpuState.debugCtl, lo);
-  }
-  if (!c.platform.wrmsr(c.cpu, index, lo, hi)) c.gp();
-}
-
-function writeEfer(c: Core, hooks: SystemHooks, v: bigint): void {
-  const old = c.get32(cpuState.efer);
-  if (v & ~BigInt(EFER_KNOWN)) c.gp();
-  const next = Number(v);
-  if (c.get32(cpuState.cr0) & CR0_PG && (old ^ next) & EFER_LME) c.gp();
-  c.set(cpuState.efer, BigInt((next & ~EFER_LMA) | (old & EFER_LMA)));
-  hooks.flush();
-}
+export const canonical = (v: bigint): boolean => BigInt.asUintN(64, BigInt.asIntN(48, v)) === v;
 
 export function setSegBase(c: Core, s: number, v: bigint): void {
   c.m.setU64(c.seg(s) + 8, v);
@@ -411,14 +339,17 @@ export function setInterruptFlag(c: Core, on: boolean): boolean {
   return on && !(rest & IF);
 }
 
+/** Virtual-8086 mode may change IF and raise interrupts. */
+export const iopl3 = (c: Core): boolean => (c.get32(cpuState.flagsRest) & IOPL) === IOPL;
+
 export function pushf(c: Core, i: Insn): void {
-  if (c.vm86 && (c.flags & IOPL) !== IOPL) c.gp();
+  if (c.vm86 && !iopl3(c)) c.gp();
   c.push(i.opSize, BigInt(c.flags & 0xfc_ffff));
 }
 
 export function popf(c: Core, i: Insn): void {
   const old = c.flags;
-  if (c.vm86 && (old & IOPL) !== IOPL) c.gp();
+  if (c.vm86 && !iopl3(c)) c.gp();
   const z = i.opSize;
   const v = Number(c.read(c.stackAt(0), z) & 0xffff_ffffn);
   let mask = 0x24_4dd5 | AC;

@@ -2,27 +2,28 @@
  * The translation buffers of the vCPU that is running: what the interpreter looks in, filled and emptied from here.
  *
  * A tag holds the page, a generation and the privilege (see record.ts). A flush takes a new generation, and sweeps only
- * when there is none left. With PCIDs each address space has a generation of its own, which it comes back to. Global
- * pages are entered for each anew; INVLPG reaches them all since a page has one slot, whoever's entry is in it.
+ * when there is none left. Address spaces and global pages: see tlb-spaces.ts.
  */
 import { cpuState } from '../cpu-state.ts';
 import { EXEC_ENTRIES, TLB_ENTRIES, TLB_EXEC, TLB_READ, TLB_WRITE } from '../interp/record.ts';
 import { frameInfo } from '../machine.ts';
-import { CR4_PCIDE } from '../mmu.ts';
+import { CR0_WP, CR4_PCIDE, CR4_SMAP } from '../mmu.ts';
 import { FRAME_WRITTEN } from './code-cache.ts';
 import { type Core, HIGH } from './core.ts';
 import { setContext } from './segments.ts';
+import { ENTRY_FLAGS, ENTRY_GLOBAL, ENTRY_OPEN, Space, Spaces } from './tlb-spaces.ts';
 
 const MAX_GENERATION = 127;
 const PCID_MASK = 0xfff;
 const REGION = 0x20_0000;
+const REGIONS = 4096;
 
 export class Tlb {
   private readonly c: Core;
-  /** Regions (hashed) of which a piece of a large page may be cached: INVLPG there must reach all of it. */
-  private readonly largeRegions = new Uint8Array(4096);
-  /** Generations of PCIDs, for each vCPU. */
-  private readonly spaces = new Map<number, Map<number, number>>();
+  /** Regions (hashed, in either half) of which a piece of a large page may be cached: INVLPG there must reach all of it. */
+  private readonly largeRegions = new Uint8Array(2 * REGIONS);
+  /** Address spaces of each vCPU. */
+  private readonly spaces = new Map<number, Spaces>();
 
   constructor(c: Core) {
     this.c = c;
@@ -30,55 +31,93 @@ export class Tlb {
 
   flush(): void {
     const { c } = this;
-    this.spaces.delete(c.cpu);
+    // one generation for what runs, one for its address space while another one does
+    if (c.get32(cpuState.generationLast) + 2 > MAX_GENERATION) this.sweep();
     const gen = this.nextGeneration();
     c.set32(cpuState.flushedAt, gen);
     c.set32(cpuState.largeSeen, 0);
-    this.setGeneration(gen);
-    if (c.get32(cpuState.cr4) & CR4_PCIDE) this.spacesOf(c.cpu).set(c.get32(cpuState.cr3) & PCID_MASK, gen);
+    c.set32(cpuState.userOpen, 0);
+    c.set32(cpuState.generation, gen);
+    setContext(c);
+    this.spaces.set(c.cpu, new Spaces(this.spaceNumber(), this.nextGeneration()));
+  }
+
+  /** The vCPU is gone. */
+  forget(cpu: number): void {
+    this.spaces.delete(cpu);
+  }
+
+  private spaceNumber(): number {
+    const { c } = this;
+    return c.get32(cpuState.cr4) & CR4_PCIDE ? c.get32(cpuState.cr3) & PCID_MASK : 0;
+  }
+  private get live(): number {
+    return this.c.get32(cpuState.generation);
+  }
+  private get own(): Spaces {
+    const own = this.spaces.get(this.c.cpu);
+    if (own) return own;
+    this.flush();
+    return this.spaces.get(this.c.cpu) as Spaces;
   }
 
   /** Goes on in another address space, with what is known of it or empty. */
   switchSpace(pcid: number, keep: boolean): void {
-    const { cpu } = this.c;
-    let gen = keep ? this.spaces.get(cpu)?.get(pcid) : undefined;
-    if (gen === undefined) {
-      gen = this.nextGeneration();
-      this.spacesOf(cpu).set(pcid, gen);
+    const { m } = this.c;
+    const { own, live } = this;
+    this.closeUser();
+    const next = own.byNumber.get(pcid);
+    if (next === own.current) {
+      if (!keep) next.empty(m, live);
+      return;
     }
-    this.setGeneration(gen);
+    own.current.move(m, live, own.current.generation);
+    if (next === undefined) return this.enterNew(own, pcid);
+    own.current = next;
+    if (keep) next.move(m, next.generation, live);
+    else next.empty(m, next.generation);
+  }
+
+  private enterNew(own: Spaces, pcid: number): void {
+    // with no generation left everything is flushed, for CR3 as it now is
+    if (this.c.get32(cpuState.generationLast) === MAX_GENERATION) return this.flush();
+    own.current = new Space(this.nextGeneration());
+    own.byNumber.set(pcid, own.current);
   }
 
   /** Empties one address space, perhaps the present one. */
   dropSpace(pcid: number): void {
+    const { own } = this;
+    const space = own.byNumber.get(pcid);
+    space?.empty(this.c.m, space === own.current ? this.live : space.generation);
+  }
+
+  /** Empties all address spaces; global pages stay. */
+  dropSpaces(): void {
+    for (const pcid of this.own.byNumber.keys()) this.dropSpace(pcid);
+  }
+
+  /** EFLAGS.AC is clear: the supervisor's way into user pages is shut again. */
+  closeUser(): void {
     const { c } = this;
-    if ((c.get32(cpuState.cr3) & PCID_MASK) === pcid) this.switchSpace(pcid, false);
-    else this.spaces.get(c.cpu)?.delete(pcid);
-  }
-
-  private spacesOf(cpu: number): Map<number, number> {
-    let known = this.spaces.get(cpu);
-    if (known === undefined) this.spaces.set(cpu, (known = new Map()));
-    return known;
-  }
-
-  private setGeneration(gen: number): void {
-    this.c.set32(cpuState.generation, gen);
-    setContext(this.c);
+    if (c.get32(cpuState.userOpen) === 0) return;
+    c.set32(cpuState.userOpen, 0);
+    this.own.close(c.m, this.live, (c.get32(cpuState.cr0) & CR0_WP) !== 0);
   }
 
   private nextGeneration(): number {
-    const { c } = this;
-    let gen = c.get32(cpuState.generationLast) + 1;
-    if (gen > MAX_GENERATION) {
-      c.m.fill(c.cpu + TLB_READ, TLB_ENTRIES * 16);
-      c.m.fill(c.cpu + TLB_WRITE, TLB_ENTRIES * 16);
-      this.clearCode(c.cpu);
-      this.spaces.delete(c.cpu);
-      gen = 1;
-    }
-    c.set32(cpuState.generationLast, gen);
+    const gen = this.c.get32(cpuState.generationLast) + 1;
+    this.c.set32(cpuState.generationLast, gen);
     return gen;
+  }
+
+  /** Empties everything, so that generations can begin anew. */
+  private sweep(): void {
+    const { c } = this;
+    c.m.fill(c.cpu + TLB_READ, TLB_ENTRIES * 16);
+    c.m.fill(c.cpu + TLB_WRITE, TLB_ENTRIES * 16);
+    this.clearCode(c.cpu);
+    c.set32(cpuState.generationLast, 0);
   }
 
   clearCode(cpu: number): void {
@@ -98,26 +137,38 @@ export class Tlb {
   fillData(linear: number, a: number, write: boolean): void {
     const { m, cpu, machine } = this.c;
     const slot = ((linear >>> 12) & (TLB_ENTRIES - 1)) * 16;
+    const flags = this.flagsOf();
     this.noteLarge(linear);
-    this.enter(cpu + TLB_READ + slot, linear, a - (linear >>> 0));
+    this.enter(cpu + TLB_READ + slot, linear, a - (linear >>> 0), flags);
     if (!write) return;
-    this.enter(cpu + TLB_WRITE + slot, linear, a - (linear >>> 0));
+    this.enter(cpu + TLB_WRITE + slot, linear, a - (linear >>> 0), flags);
     const info = machine.frame(Math.floor(a / 4096));
-    const flags = frameInfo.flags.get(m, info);
-    if (!(flags & FRAME_WRITTEN)) frameInfo.flags.set(m, info, flags | FRAME_WRITTEN);
+    const known = frameInfo.flags.get(m, info);
+    if (!(known & FRAME_WRITTEN)) frameInfo.flags.set(m, info, known | FRAME_WRITTEN);
   }
 
   /** Enters a code page with the table of its records. */
   fillCode(linear: number, table: number): void {
     this.noteLarge(linear);
-    this.enter(this.c.cpu + TLB_EXEC + ((linear >>> 12) & (EXEC_ENTRIES - 1)) * 16, linear, table);
+    const at = this.c.cpu + TLB_EXEC + ((linear >>> 12) & (EXEC_ENTRIES - 1)) * 16;
+    this.enter(at, linear, table, this.c.mmu.global ? ENTRY_GLOBAL : 0);
   }
 
-  private enter(at: number, linear: number, value: number): void {
+  /** What kind of entry the translation just made gives. */
+  private flagsOf(): number {
+    const { c } = this;
+    const open = c.mmu.userPage && c.cpl !== 3 && c.get32(cpuState.cr4) & CR4_SMAP ? ENTRY_OPEN : 0;
+    return open | (c.mmu.global ? ENTRY_GLOBAL : 0);
+  }
+
+  private enter(at: number, linear: number, value: number, flags: number): void {
     const { m, cpu } = this.c;
+    if ((flags & ENTRY_GLOBAL) === 0) this.own.current.note(m, at, this.live);
+    if (flags & ENTRY_OPEN) this.c.set32(cpuState.userOpen, this.own.open.push(at));
     m.setU32(at, ((linear & ~0xfff) | m.u32(cpu + cpuState.tlbCtx.offset)) >>> 0);
     m.setU32(at + 4, Math.floor(linear / HIGH) | 0);
     m.setU32(at + 8, value | 0);
+    m.setU32(at + ENTRY_FLAGS, flags);
   }
 
   private noteLarge(linear: number): void {
@@ -139,4 +190,5 @@ export class Tlb {
   }
 }
 
-const region = (linear: number): number => Math.floor(linear / REGION) & 4095;
+const region = (linear: number): number =>
+  (Math.floor(linear / REGION) & (REGIONS - 1)) + (linear < 0 ? REGIONS : 0);

@@ -10,6 +10,7 @@ import { cpuState, SEG } from '../cpu-state.ts';
 import { EXIT } from '../platform.ts';
 import { type Core, EXC } from './core.ts';
 import { Breakpoints, DR6_BS, DR6_HITS, noteDebug, onlyBranches } from './debug.ts';
+import { isString } from './limits.ts';
 
 /** In pendingDb: one instruction more comes first (after MOV SS). */
 const DEFERRED = 0x8000_0000;
@@ -19,6 +20,8 @@ export interface TraceHost {
   /** The instruction that was run last. */
   readonly insn: Insn;
   single(): number;
+  /** Adds to the number of instructions: an exception that comes before one, or within a repeated one, counts as one. */
+  count(n: number): void;
   window(): number;
   raise(vector: number, errorCode: number, cause: 'fault' | 'trap'): number;
   flush(): void;
@@ -40,11 +43,15 @@ export class Tracer {
     const c = this.c;
     const due = c.get32(cpuState.pendingDb);
     c.set32(cpuState.pendingDb, 0);
-    if (due !== 0 && (due & DEFERRED) === 0) return this.debugTrap(due);
+    if (due !== 0 && (due & DEFERRED) === 0) {
+      this.host.count(1);
+      return this.debugTrap(due);
+    }
     const flags = c.get32(cpuState.flagsRest);
     const at = c.code64 ? c.lin(cpuState.rip) : (c.lin(cpuState.rip) + c.segBase(SEG.cs)) >>> 0;
-    const hits = flags & RF ? 0 : this.breakpoints.atInstruction(at);
+    const hits = flags & RF || due !== 0 ? 0 : this.breakpoints.atInstruction(at);
     if (hits !== 0) {
+      this.host.count(1);
       noteDebug(c, hits);
       return this.host.raise(EXC.DB, -1, 'fault');
     }
@@ -73,18 +80,24 @@ export class Tracer {
     const c = this.c;
     const { op } = this.host.insn;
     const now = c.get32(cpuState.flagsRest);
-    if (flags & RF && op !== X.iret) c.set32(cpuState.flagsRest, now & ~RF);
+    // RF holds instruction breakpoints off until a repeated string instruction is through
+    const repeats = isString(this.host.insn) && c.lin(cpuState.rip) === c.ip;
+    if (repeats) c.set32(cpuState.flagsRest, now | RF);
+    else if (flags & RF && op !== X.iret) c.set32(cpuState.flagsRest, now & ~RF);
     // SYSCALL into a kernel that masks TF is not stepped into
     const traps = (flags & TF) !== 0 && (op !== X.syscall || (now & TF) !== 0);
-    const jumped = c.lin(cpuState.rip) !== c.nextIp;
+    const jumped = !repeats && c.lin(cpuState.rip) !== c.nextIp;
     const why = carried | this.breakpoints.hits | (traps && (jumped || !onlyBranches(c)) ? DR6_BS : 0);
-    if (exit === EXIT.hypercall || exit === EXIT.unimplemented || exit === EXIT.tripleFault) return exit;
+    if (exit === EXIT.hypercall || exit === EXIT.failed || exit === EXIT.tripleFault) return exit;
     if (this.loadsSs()) {
-      // the instruction behind it comes first, with what the data breakpoints saw here
-      if (why & DR6_HITS) c.set32(cpuState.pendingDb, ((why & DR6_HITS) | DEFERRED) >>> 0);
+      // the instruction behind it comes first, whatever is on it, with what the data breakpoints saw here
+      c.set32(cpuState.pendingDb, ((why & DR6_HITS) | DEFERRED) >>> 0);
       return exit === EXIT.irqWindow ? -1 : exit;
     }
-    if (why !== 0) return this.debugTrap(why);
+    if (why !== 0) {
+      if (repeats) this.host.count(1);
+      return this.debugTrap(why);
+    }
     return exit === -1 && op !== X.sti ? this.host.window() : exit;
   }
   private loadsSs(): boolean {
@@ -94,6 +107,7 @@ export class Tracer {
   }
   private debugTrap(why: number): number {
     noteDebug(this.c, why);
-    return this.host.raise(EXC.DB, -1, 'trap');
+    const exit = this.host.raise(EXC.DB, -1, 'trap');
+    return exit === -1 ? this.host.window() : exit;
   }
 }

@@ -7,6 +7,7 @@ import { cpuState } from '../cpu-state.ts';
 import { CR0_TS } from '../mmu.ts';
 import { type Core, EXC } from './core.ts';
 import { finit, fxImage, loadSse, loadX87, MXCSR_MASK, MXCSR_RESET } from './fpu.ts';
+import { xcr0Offered } from './offered.ts';
 
 const CR4_OSXSAVE = 0x4_0000;
 const X87 = 1;
@@ -35,7 +36,7 @@ export function xsetbv(c: Core): void {
   requireXsave(c);
   c.requireCpl0();
   const v = c.gpr32(0);
-  if (c.gpr32(1) !== 0 || c.gpr32(2) !== 0 || v & ~SUPPORTED || (v & X87) === 0) c.gp();
+  if (c.gpr32(1) !== 0 || c.gpr32(2) !== 0 || v & ~(SUPPORTED & xcr0Offered(c)) || (v & X87) === 0) c.gp();
   c.set(cpuState.xcr0, BigInt(v));
 }
 

@@ -1,7 +1,8 @@
 /**
- * The interpreter as a WebAssembly module: one function, one loop, one br_table over the handlers.
+ * The interpreter as a WebAssembly module: one function, one loop, one br_table over the handlers. What is too long for
+ * a handler is a function beside it (routines.ts), which `run` calls between two turns of this one.
  *
- *   run(cpu, rp, fuel) -> LEAVE     rp 0: find the record for rip
+ *   (cpu, rp, fuel) -> LEAVE     rp 0: find the record for rip
  *
  *   leave                              stores rp, counts and fuel
  *     slow    the instruction is for a helper
@@ -13,16 +14,19 @@
 import type { Code } from '../../wasm/code.ts';
 import { I32, Module } from '../../wasm/module.ts';
 import { OP } from '../../wasm/opcodes.ts';
-import { cpuState, SEG } from '../cpu-state.ts';
+import { cpuState } from '../cpu-state.ts';
+import { findRecord, pageDiffers } from '../emit/lookup.ts';
 import { InterpEmitter, LOCAL, LOCAL_TYPES } from './emitter.ts';
 import { HANDLERS, type Handler, SPECIAL, type Special } from './handlers.ts';
-import { EXEC_ENTRIES, KIND_RMW, LEAVE, REC, TLB_EXEC } from './record.ts';
-import { emitMovs, emitStos } from './strings.ts';
+import { KIND_RMW, LEAVE, REC } from './record.ts';
+import { addRoutines, addRun } from './routines.ts';
+import { emitBitAddress, emitMovs, emitStos } from './strings.ts';
 
 export function buildInterpreter(minPages: number, maxPages: number): Uint8Array {
   const m = new Module();
   m.importSharedMemory(minPages, maxPages);
-  m.func([I32, I32, I32], [I32], LOCAL_TYPES, body(), 'run');
+  const loop = m.func([I32, I32, I32], [I32], LOCAL_TYPES, body());
+  addRun(m, loop, addRoutines(m));
   return m.bytes();
 }
 
@@ -109,6 +113,12 @@ function special(e: InterpEmitter, name: Special): void {
       return leaveWith(e, LEAVE.helper);
     case 'stop':
       return leaveWith(e, LEAVE.stop);
+    case 'region':
+      return leaveWith(e, LEAVE.region);
+    case 'straddle':
+      return straddle(e);
+    case 'routine':
+      return leaveWith(e, LEAVE.routine);
     case 'goto':
       e.account();
       code.get(LOCAL.rp);
@@ -123,12 +133,30 @@ function special(e: InterpEmitter, name: Special): void {
     case 'loadRmw':
       return loadRmw(e);
     case 'bitAddress':
-      return bitAddress(e);
+      return emitBitAddress(e);
     case 'movs':
       return emitMovs(e);
     case 'stos':
       return emitStos(e);
   }
+}
+
+/** An instruction with its end on the next page: its records are good while that is the page they were made of. */
+function straddle(e: InterpEmitter): void {
+  const { code } = e;
+  code.get(LOCAL.cpu);
+  code.mem(OP.i64_load, 3, cpuState.ripBase.offset);
+  code.i64(4096);
+  code.op(OP.i64_add);
+  pageDiffers(e, () => {
+    code.get(LOCAL.rp);
+    code.mem(OP.i32_load, 2, REC.imm);
+  });
+  e.brIf('slow');
+  code.get(LOCAL.rp);
+  code.mem(OP.i32_load, 2, REC.slot);
+  code.set(LOCAL.rp);
+  e.br('next');
 }
 
 /** Loads r1 (a temporary) from memory that a later record of the same instruction writes. Size in the immediate. */
@@ -148,72 +176,10 @@ function loadRmw(e: InterpEmitter): void {
   code.op(OP.unreachable);
 }
 
-/** r1 += the byte offset of the word of `imm` bytes in which bit number r2 (signed) lies. */
-function bitAddress(e: InterpEmitter): void {
-  e.beginHandler(['r1', 'r2'], 8);
-  const z = e.let(e.imm());
-  const log = e.let(e.ctz(z));
-  // sign-extend the bit number from its operand size
-  const unused = e.let(e.sub(e.c(64), e.shl(e.get(z), e.c(3))));
-  const bit = e.let(e.shrs(e.shl(e.read(1, 8), unused), unused));
-  const units = e.shrs(e.get(bit), e.add(e.get(log), e.c(3)));
-  const bytes = e.let(e.shl(units, log));
-  e.write(8, e.add(e.read(0, 8), bytes));
-  e.advance();
-}
-
-/** lip to a record: through the execute TLB to the page's table, and to the slot in it. */
+/** lip to a record, and to where its page is; leaves when there is none, or when the budget is used up. */
 function lookup(e: InterpEmitter): void {
   const { code } = e;
-  const { cpu, lip, ti } = LOCAL;
-  const lin = LOCAL.w1;
-  code.get(lip);
-  code.get(cpu);
-  code.mem(OP.i64_load, 3, cpuState.segBase.offset + 8 * SEG.cs);
-  code.op(OP.i64_add);
-  code.get(cpu);
-  code.mem(OP.i64_load, 3, cpuState.linMask.offset);
-  code.op(OP.i64_and);
-  code.tee(lin);
-  code.op(OP.i32_wrap_i64);
-  code.i32(8);
-  code.op(OP.i32_shr_u);
-  code.i32((EXEC_ENTRIES - 1) * 16);
-  code.op(OP.i32_and);
-  code.get(cpu);
-  code.op(OP.i32_add);
-  code.tee(ti);
-  code.mem(OP.i64_load, 3, TLB_EXEC);
-  code.get(lin);
-  code.i64(-4096);
-  code.op(OP.i64_and);
-  code.get(LOCAL.ctx);
-  code.op(OP.i64_or);
-  code.op(OP.i64_eq);
-  e.open('inner', OP.if);
-  code.get(ti);
-  code.mem(OP.i32_load, 2, TLB_EXEC + 8);
-  code.get(lin);
-  code.op(OP.i32_wrap_i64);
-  code.i32(4095);
-  code.op(OP.i32_and);
-  code.i32(2);
-  code.op(OP.i32_shl);
-  code.op(OP.i32_add);
-  code.mem(OP.i32_load, 2, 0);
-  code.set(LOCAL.rp);
-  code.op(OP.else);
-  code.i32(0);
-  code.set(LOCAL.rp);
-  e.end();
-  // ripBase = lip - offset in page
-  code.get(cpu);
-  code.get(lip);
-  code.get(lin);
-  code.i64(4095);
-  code.op(OP.i64_and);
-  code.op(OP.i64_sub);
-  code.mem(OP.i64_store, 3, cpuState.ripBase.offset);
+  findRecord(e);
   code.get(LOCAL.rp);
   code.op(OP.i32_eqz);
   e.open('inner', OP.if);

@@ -5,7 +5,8 @@
 import { OP, SIMD } from '../../wasm/opcodes.ts';
 import type { Flt, FltSize, FltVar, Size, V32, V64, Var, Vec, VecVar } from '../../x86/sem/sem.ts';
 import { cpuState } from '../cpu-state.ts';
-import { AccessEmitter, LOCAL, VW } from '../emit/access.ts';
+import { LOCAL, VW } from '../emit/access.ts';
+import { RecordEmitter } from '../emit/record-emitter.ts';
 import { REC } from './record.ts';
 
 export { LOCAL, LOCAL_TYPES } from '../emit/access.ts';
@@ -19,8 +20,8 @@ const F = {} as Flt;
 const LOAD_S = { 1: OP.i64_load8_s, 2: OP.i64_load16_s, 4: OP.i64_load32_s, 8: OP.i64_load } as const;
 const state = (f: { offset: number }): number => f.offset;
 
-export class InterpEmitter extends AccessEmitter {
-  private places: readonly Place[] = [];
+export class InterpEmitter extends RecordEmitter {
+  protected places: readonly Place[] = [];
   /** Operand size of the handler being made, for jumps. */
   private z: Size = 8;
   beginHandler(places: readonly Place[], z: Size): void {
@@ -33,7 +34,7 @@ export class InterpEmitter extends AccessEmitter {
     this.code.mem(opcode, align, offset);
   }
   /** cpu + the register offset in the record. */
-  private regAddr(which: 'r1' | 'r2' | 'r3'): void {
+  protected regAddr(which: 'r1' | 'r2' | 'r3'): void {
     this.code.get(LOCAL.cpu);
     this.field(OP.i32_load16_u, REC[which], 1);
     this.code.op(OP.i32_add);
@@ -232,7 +233,7 @@ export class InterpEmitter extends AccessEmitter {
   slowIf(_c: V32): void {
     this.brIf('slow');
   }
-  private vaddr(i: number): number {
+  protected vaddr(i: number): number {
     const place = this.places[i];
     if (place === 'mem') {
       this.code.get(LOCAL.ha);
@@ -265,6 +266,9 @@ export class InterpEmitter extends AccessEmitter {
   protected segmentBase(): boolean {
     this.segBaseField();
     return true;
+  }
+  protected attempt(kind: number): void {
+    this.noteKind(kind);
   }
   protected onMiss(): void {
     this.brIf('miss');

@@ -9,7 +9,17 @@ export const SUBS = 16;
 export const FORMS = Object.keys(FORM).length;
 export const names = new Map<string, number>(OP_NAMES.map((n, i) => [n, i]));
 // operations that exist only for the interpreter
-for (const extra of ['imul1', 'imul2', 'imul3', 'jmpRel', 'callRel', 'cmpxchgPair', 'movdToGpr', 'loadWord'])
+for (const extra of [
+  'imul1',
+  'imul2',
+  'imul3',
+  'jmpRel',
+  'callRel',
+  'cmpxchgPair',
+  'movdToGpr',
+  'loadWord',
+  'iretq',
+])
   names.set(extra, names.size);
 for (const h of HANDLERS) if (h.name.startsWith('lock.')) names.set(h.name, names.get(h.name) ?? names.size);
 
@@ -42,6 +52,7 @@ export const I = {
   pair: ID('cmpxchgPair'),
   movdToGpr: ID('movdToGpr'),
   loadWord: ID('loadWord'),
+  iretq: ID('iretq'),
 } as const;
 export const LOCKED = new Int16Array(OP_NAMES.length).fill(-1);
 for (const [name, id] of names) if (name.startsWith('lock.')) LOCKED[names.get(name.slice(5)) as number] = id;
@@ -61,9 +72,16 @@ export const NO_FORM = new Set([
   X.std,
   X.cli,
   X.sti,
+  X.stac,
+  X.clac,
   X.nop,
   X.prefetch,
+  X.lfence,
+  X.mfence,
+  X.sfence,
 ]);
+/** Nothing to do for these in a machine that does one thing after the other. */
+export const NOTHING = new Set([X.nop, X.prefetch, X.lfence, X.mfence, X.sfence]);
 
 export function formOf(i: Insn): Form {
   const [d, o, third] = i.operands;

@@ -6,6 +6,7 @@ import type { Semantics } from '../../x86/sem/common.ts';
 import { INTEGER } from '../../x86/sem/integer.ts';
 import type { Size } from '../../x86/sem/sem.ts';
 import { VECTOR } from '../../x86/sem/vector.ts';
+import { SYSTEM } from '../emit/system.ts';
 import type { Place } from './emitter.ts';
 
 export const FORM = {
@@ -62,6 +63,9 @@ export const SPECIAL = [
   'movs',
   'stos',
   'bitAddress',
+  'routine',
+  'region',
+  'straddle',
 ] as const;
 export type Special = (typeof SPECIAL)[number];
 
@@ -79,7 +83,7 @@ function define(
   variants: readonly number[] = [0],
 ): void {
   for (const name of names.split(' ')) {
-    const semantics = INTEGER[name];
+    const semantics = INTEGER[name] ?? SYSTEM[name];
     if (!semantics) throw new Error(`no semantics for ${name}`);
     for (const z of sizes)
       for (const form of forms.split(' ') as Form[])
@@ -100,6 +104,7 @@ function define(
 function memSize(name: string, z: Size, s: number, form: Form): number {
   if (!PLACES[form].includes('mem')) return 0;
   if (name === 'movzx' || name === 'movsx') return s;
+  if (name === 'iretq') return 5 * z;
   return name === 'cmpxchgPair' ? 2 * z : z;
 }
 
@@ -128,15 +133,19 @@ define('rorx', [4, 8], 'rri');
 define('xchg', ALL, 'rr');
 define('xadd cmpxchg', ALL, 'rr mr');
 define('cmpxchgPair', [4, 8], 'm');
-define('bswap', [4, 8], 'r');
+define('bswap', WIDE, 'r');
 define('lock.add lock.sub lock.and lock.or lock.xor lock.xadd lock.xchg lock.cmpxchg', ALL, 'mr');
-define('lock.inc lock.dec', ALL, 'm');
+define('lock.adc lock.sbb', ALL, 'mr');
+define('lock.inc lock.dec lock.neg lock.not', ALL, 'm');
+define('lock.cmpxchg8b', [8], 'm');
 define('lock.bts lock.btr lock.btc', WIDE, 'mr');
 define('setcc', B, 'r', CONDITIONS);
 define('cmovcc', WIDE, 'rr', CONDITIONS);
 define('jcc', [8], 'none', CONDITIONS);
 define('cbw cwd', WIDE, 'none');
-define('lahf sahf clc stc cmc cld std cli sti nop jmpRel', [8], 'none');
+define('lahf sahf clc stc cmc cld std cli sti stac clac nop jmpRel', [8], 'none');
+define('syscall sysret swapgs', [8], 'none');
+define('iretq', [8], 'm');
 define('pushf popf callRel ret leave', WIDE, 'm');
 define('push', WIDE, 'mr mi');
 define('call', WIDE, 'mr');

@@ -3,11 +3,11 @@ import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { I } from './handler-index.ts';
 import { FORM } from './handlers.ts';
-import { VectorLowering } from './lower-vector.ts';
+import { X87Lowering } from './lower-x87.ts';
 import { REC } from './record.ts';
 import { FLOW, RBP, RSP } from './record-writer.ts';
 
-export class FlowLowering extends VectorLowering {
+export class FlowLowering extends X87Lowering {
   protected branch(i: Insn, handler: number, flow: number): number {
     const a = this.record(handler);
     this.target(a, i);
@@ -20,6 +20,8 @@ export class FlowLowering extends VectorLowering {
     if (!rel) return;
     this.imm(a, i.imm, i.imm >> 31);
     const to = this.next + i.imm;
+    // a 16-bit branch in 32-bit code leads into the first 64 KiB
+    if (this.codeSize === 32 && i.opSize === 2) return;
     if (this.table !== 0 && to >= 0 && to < 4096) this.mem.setU32(a + REC.slot, this.table + to * 4);
   }
   protected jmp(i: Insn): number {

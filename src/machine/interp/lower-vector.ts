@@ -1,7 +1,10 @@
-/** Lowering of vector instructions. */
+/** Lowering of vector instructions, and of those that are routines. */
 import { type Insn, OPK, type Operand } from '../../x86/insn.ts';
 import { OP_NAMES, OP as X } from '../../x86/ops.ts';
+import { ROUTINES } from '../../x86/sem/routines.ts';
+import { WIDE } from '../../x86/sem/text.ts';
 import { CONTROL } from '../../x86/sem/vector.ts';
+import { cpuState } from '../cpu-state.ts';
 import { formOf, I } from './handler-index.ts';
 import { FORM } from './handlers.ts';
 import { REC } from './record.ts';
@@ -23,6 +26,26 @@ const BY_REX_W = new Set([
 const GPR_SOURCE = new Set([X.pinsrb, X.pinsrw, X.pinsrd, X.cvtsi2ss, X.cvtsi2sd]);
 
 export class VectorLowering extends RecordWriter {
+  /** Registers of a routine are counted from the start of cpuState; its immediate has REX.W above the byte. */
+  protected routine(i: Insn, index: number): number {
+    const [d, o] = i.operands;
+    const from = (r: Operand): number => this.reg(r) + (r.kind === OPK.xmm ? cpuState.xmm.offset : 0);
+    const source = o.kind === OPK.mem ? this.routineSource(i, ROUTINES[index]!.aligned) : from(o);
+    const a = this.special('routine');
+    this.mem.setU16(a + REC.r1, from(d));
+    this.mem.setU16(a + REC.r2, source);
+    this.imm(a, (i.imm & 0xff) | (i.rex & 8 ? WIDE : 0), 0);
+    this.mem.setU32(a + REC.slot, index);
+    return FLOW.next;
+  }
+  private routineSource(i: Insn, aligned: boolean): number {
+    const { size } = i.operands[1];
+    if (size < 16) return this.fetch(i, size);
+    const a = this.record(this.find(aligned ? X.movaps : X.movups, 8, FORM.rm));
+    this.mem.setU16(a + REC.r1, XTMP);
+    this.address(a, i);
+    return XTMP + cpuState.xmm.offset;
+  }
   protected vector(i: Insn): number {
     return this.vectorForm(i) ? FLOW.next : this.helperNext(i);
   }

@@ -5,12 +5,13 @@
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { SIZED_BY_OPERAND } from '../../x86/sem/bmi.ts';
+import { routineOf } from '../../x86/sem/routines.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
-import { BIT_OPS, formOf, HAS, I, LOCKED, NO_FORM, READ_ONLY, splitForm } from './handler-index.ts';
+import { BIT_OPS, formOf, HAS, I, LOCKED, NO_FORM, NOTHING, READ_ONLY, splitForm } from './handler-index.ts';
 import { FORM, type Form } from './handlers.ts';
 import { FlowLowering } from './lower-flow.ts';
 import { REC } from './record.ts';
-import { FLOW, TMP } from './record-writer.ts';
+import { FLOW, RSP, TMP } from './record-writer.ts';
 
 export { FLOW } from './record-writer.ts';
 
@@ -61,6 +62,12 @@ export class Lowering extends FlowLowering {
       case X.movs:
       case X.stos:
         return this.stringOp(i);
+      case X.iret:
+        return this.iret(i);
+      case X.syscall:
+      case X.sysret:
+      case X.swapgs:
+        return this.system(i);
       case X.mov:
       case X.lea:
       case X.movzx:
@@ -71,6 +78,20 @@ export class Lowering extends FlowLowering {
     }
   }
 
+  /** In 64-bit code, and SYSRET to it; other forms are the helper's. */
+  private system(i: Insn): number {
+    if (this.codeSize !== 64 || (i.op === X.sysret && i.opSize !== 8)) return this.unknown(i);
+    const a = this.record(this.find(i.op, 8, FORM.none));
+    this.mem.setU32(a + REC.insn, this.keep(i));
+    return i.op === X.swapgs ? FLOW.next : FLOW.end;
+  }
+  private iret(i: Insn): number {
+    if (this.codeSize !== 64 || i.opSize !== 8) return this.unknown(i);
+    const a = this.record(this.find(I.iretq, 8, FORM.m));
+    this.stack(a, RSP, 0);
+    this.mem.setU32(a + REC.insn, this.keep(i));
+    return FLOW.end;
+  }
   private stringOp(i: Insn): number {
     const a = this.special(i.op === X.movs ? 'movs' : 'stos');
     this.imm(a, i.opSize | (i.rep ? 0x100 : 0), 0);
@@ -147,7 +168,7 @@ export class Lowering extends FlowLowering {
   private general(i: Insn): number {
     const { op } = i;
     if (NO_FORM.has(op)) {
-      this.record(this.find(op === X.prefetch ? X.nop : op, 8, FORM.none));
+      this.record(this.find(NOTHING.has(op) ? X.nop : op, 8, FORM.none));
       return FLOW.next;
     }
     if (op === X.cbw || op === X.cwd) {
@@ -156,6 +177,9 @@ export class Lowering extends FlowLowering {
     }
     const d = i.operands[0];
     if (d.kind === OPK.mm || i.operands[1].kind === OPK.mm) return this.helperNext(i);
+    if (this.x87(i)) return FLOW.next;
+    const routine = routineOf(op, i.operands[1].size);
+    if (routine >= 0) return this.routine(i, routine);
     if (usesXmm(i)) return this.vector(i);
     if (i.lock || (op === X.xchg && d.kind === OPK.mem)) return this.locked(i);
     if (BIT_OPS.has(op)) return this.bit(i, op);
@@ -199,15 +223,13 @@ export class Lowering extends FlowLowering {
   private locked(i: Insn): number {
     const op = LOCKED[i.op] as number;
     const z = i.opSize;
-    // the forms without an atomic handler are plain read-modify-writes: one physical CPU runs guests
-    if (op < 0) {
-      if (i.op === X.cmpxchg8b || i.op === X.cmpxchg16b) {
-        const far = this.farAddress(i);
-        this.memory(this.record(this.find(I.pair, i.op === X.cmpxchg8b ? 4 : 8, FORM.m)), i, far);
-        return FLOW.next;
-      }
-      return this.simple(i, i.op, z, 0);
+    if (i.op === X.cmpxchg8b || i.op === X.cmpxchg16b) {
+      const far = this.farAddress(i);
+      const handler = i.op === X.cmpxchg8b ? this.find(op, 8, FORM.m) : this.find(I.pair, 8, FORM.m);
+      this.memory(this.record(handler), i, far);
+      return FLOW.next;
     }
+    if (op < 0) return this.simple(i, i.op, z, 0);
     const o = i.operands[1];
     if (BIT_OPS.has(i.op)) return this.bit(i, op);
     const far = this.farAddress(i);

@@ -31,7 +31,10 @@ export const REC = {
   imm: 24,
   /** i64: what the effective address (or a branch target) is masked with. */
   mask: 32,
-  /** u32: machine address of the page table's slot for a branch target in this page (0: no such slot), or of a record. */
+  /**
+   * u32: machine address of the page table's slot for a branch target in this page (0: no such slot), or of a record;
+   * index of a routine; the records of an instruction that goes on in the next page, whose table is in `imm`.
+   */
   slot: 40,
   /** u32: index of the decoded instruction, for helpers. */
   insn: 44,
@@ -42,12 +45,13 @@ export const REC = {
 export const TLB_ENTRIES = 4096;
 export const TLB_READ = 4096;
 export const TLB_WRITE = TLB_READ + TLB_ENTRIES * 16;
-export const EXEC_ENTRIES = 1024;
+export const EXEC_ENTRIES = 4096;
 export const TLB_EXEC = TLB_WRITE + TLB_ENTRIES * 16;
 export const CPU_BYTES = TLB_EXEC + EXEC_ENTRIES * 16;
 
 /** Low tag bits: 3:0 alignment (always 0 in a tag), 11:4 context. */
-export const TAG_VALID = 0x10;
+/** In a tag, and in tlbCtx: the entry is ring 3's. */
+export const TAG_USER = 0x10;
 
 /** faultKind: what was attempted, and the size in bytes above. */
 export const KIND_READ = 1;
@@ -68,4 +72,12 @@ export const LEAVE = {
   helper: 3,
   /** A `stop` record: what was to be run alone has run; `exitRp` is the stop record. */
   stop: 4,
+  /** The record at `exitRp` is a routine's; `run` calls that and goes on, so the engine never sees this. */
+  routine: 5,
+  /** The record at `exitRp` is a compiled region's entry. */
+  region: 6,
+  /** A region's: it is left for `rip`, to be looked up. */
+  jump: 7,
+  /** A region's: the record at `exitRp` is the interpreter's. */
+  resume: 8,
 } as const;

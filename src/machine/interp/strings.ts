@@ -7,7 +7,8 @@
 import { OP } from '../../wasm/opcodes.ts';
 import type { Var } from '../../x86/sem/sem.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import { type InterpEmitter, LOCAL } from './emitter.ts';
+import { LOCAL } from '../emit/access.ts';
+import type { RecordEmitter } from '../emit/record-emitter.ts';
 import { KIND_READ, KIND_WRITE } from './record.ts';
 
 const RAX = 0;
@@ -16,7 +17,7 @@ const RSI = 6;
 const RDI = 7;
 
 /** Elements to do now: min(count, what is left of the page) but at least 1; a straddling element leaves by the miss. */
-function chunk(e: InterpEmitter, left: Var, z: Var, addrs: readonly Var[]): Var {
+function chunk(e: RecordEmitter, left: Var, z: Var, addrs: readonly Var[]): Var {
   let n = left;
   for (const a of addrs) {
     const room = e.let(e.divu(e.sub(e.c(4096), e.let(e.and(e.get(a), e.c(4095)))), e.get(z)));
@@ -33,7 +34,7 @@ interface Setup {
   left: Var;
 }
 
-function setup(e: InterpEmitter): Setup {
+function setup(e: RecordEmitter): Setup {
   e.beginHandler(['none'], 8);
   e.slowIf(e.ne(e.and(e.flagsRest(), e.c(0x400)), e.c(0)));
   const z = e.let(e.and(e.imm(), e.c(15)));
@@ -46,7 +47,7 @@ function setup(e: InterpEmitter): Setup {
 }
 
 /** Linear address of a string operand into `ea`, and as a Var. */
-function address(e: InterpEmitter, reg: number, seg: () => void): Var {
+function address(e: RecordEmitter, reg: number, seg: () => void): Var {
   e.and(e.reg(reg, 8), e.let(e.maskField()));
   seg();
   e.code.op(OP.i64_add);
@@ -54,7 +55,7 @@ function address(e: InterpEmitter, reg: number, seg: () => void): Var {
 }
 
 /** Element size is only known at run time, the TLB's page-crossing check wants it as a constant: one per size. */
-function translateSized(e: InterpEmitter, ea: Var, z: Var, kind: number): void {
+function translateSized(e: RecordEmitter, ea: Var, z: Var, kind: number): void {
   e.code.get(ea.slot);
   e.code.set(LOCAL.ea);
   for (const size of [1, 2, 4, 8] as const) {
@@ -63,7 +64,7 @@ function translateSized(e: InterpEmitter, ea: Var, z: Var, kind: number): void {
 }
 
 /** Registers move by n elements; with REP and more to do the record runs again. */
-function finish(e: InterpEmitter, s: Setup, n: Var, bytes: Var, regs: readonly number[]): void {
+function finish(e: RecordEmitter, s: Setup, n: Var, bytes: Var, regs: readonly number[]): void {
   for (const r of regs) e.setAddressReg(r, e.add(e.reg(r, 8), bytes));
   e.if(e.ne(e.get(s.rep), e.c(0)), () => {
     e.setAddressReg(RCX, e.sub(e.reg(RCX, 8), n));
@@ -72,12 +73,12 @@ function finish(e: InterpEmitter, s: Setup, n: Var, bytes: Var, regs: readonly n
   e.advance();
 }
 
-const esBase = (e: InterpEmitter) => (): void => {
+const esBase = (e: RecordEmitter) => (): void => {
   e.code.get(LOCAL.cpu);
   e.code.mem(OP.i64_load, 3, cpuState.segBase.offset + 8 * SEG.es);
 };
 
-export function emitMovs(e: InterpEmitter): void {
+export function emitMovs(e: RecordEmitter): void {
   const s = setup(e);
   const src = address(e, RSI, () => e.segBaseField());
   const dst = address(e, RDI, esBase(e));
@@ -99,7 +100,7 @@ export function emitMovs(e: InterpEmitter): void {
   finish(e, s, n, bytes, [RSI, RDI]);
 }
 
-export function emitStos(e: InterpEmitter): void {
+export function emitStos(e: RecordEmitter): void {
   const s = setup(e);
   const dst = address(e, RDI, esBase(e));
   const n = chunk(e, s.left, s.z, [dst]);
@@ -125,7 +126,7 @@ export function emitStos(e: InterpEmitter): void {
   finish(e, s, n, bytes, [RDI]);
 }
 
-function pattern(e: InterpEmitter, s: Setup, v: Var, bytes: Var): void {
+function pattern(e: RecordEmitter, s: Setup, v: Var, bytes: Var): void {
   const { code } = e;
   for (const [size, store] of [
     [2, OP.i64_store16],
@@ -154,4 +155,18 @@ function pattern(e: InterpEmitter, s: Setup, v: Var, bytes: Var): void {
     code.br(1);
   });
   e.end();
+}
+
+/** r1 += the byte offset of the word of `imm` bytes in which bit number r2 (signed) lies. */
+export function emitBitAddress(e: RecordEmitter): void {
+  e.beginHandler(['r1', 'r2'], 8);
+  const z = e.let(e.imm());
+  const log = e.let(e.ctz(z));
+  // sign-extend the bit number from its operand size
+  const unused = e.let(e.sub(e.c(64), e.shl(e.get(z), e.c(3))));
+  const bit = e.let(e.shrs(e.shl(e.read(1, 8), unused), unused));
+  const units = e.shrs(e.get(bit), e.add(e.get(log), e.c(3)));
+  const bytes = e.let(e.shl(units, log));
+  e.write(8, e.add(e.read(0, 8), bytes));
+  e.advance();
 }

@@ -7,6 +7,12 @@
  *
  * @xen docs/misc/pvh.pandoc
  */
+import {
+  GNTTAB_RESERVED_CONSOLE,
+  GNTTAB_RESERVED_XENSTORE,
+  GTF_permit_access,
+  grant_entry_v1,
+} from '../../abi/grant_table.ts';
 import { E820_ACPI, E820_RAM, E820_RESERVED } from '../../abi/hvm_e820.ts';
 import {
   HIGH_RAM_START,
@@ -28,7 +34,7 @@ import {
   XEN_HVM_START_MAGIC_VALUE,
 } from '../../abi/hvm_start_info.ts';
 import { Mem } from '../../base/mem.ts';
-import { fromLatin1 } from '../../base/text.ts';
+import { utf8 } from '../../base/text.ts';
 import type { Kernel as Dom0, E820Entry, Mapping } from '../../kernel/index.ts';
 import type { Kernel } from '../loader/kernel.ts';
 import { buildAcpi } from './acpi.ts';
@@ -39,7 +45,11 @@ export interface PvhSpec {
   readonly domid: number;
   /** Bytes, a multiple of 4096. */
   readonly memory: number;
+  /** All vCPUs that there can be, and how many of them are online at the start. */
   readonly vcpus: number;
+  readonly online: number;
+  /** It has a grant table. */
+  readonly hasGrants: boolean;
   readonly kernel: Kernel;
   readonly ramdisk: Uint8Array | undefined;
   readonly cmdline: string;
@@ -52,6 +62,7 @@ export interface BuiltDomain {
   readonly consolePort: number;
 }
 
+const DOM0 = 0;
 const PAGE = 4096;
 const pageUp = (n: number): number => Math.ceil(n / PAGE) * PAGE;
 /** Frames mapped at a time while something is copied in. */
@@ -60,7 +71,7 @@ const COPY_FRAMES = 512;
 export function buildPvh(dom0: Dom0, spec: PvhSpec): BuiltDomain {
   const low = Math.min(spec.memory, PVH_LOW_RAM_END);
   const layout = place(spec, low);
-  const acpi = buildAcpi({ vcpus: spec.vcpus });
+  const acpi = buildAcpi({ vcpus: spec.vcpus, online: spec.online });
   populate(dom0, spec, low, acpi);
   const map = memoryMap(spec.memory, low, acpi);
   dom0.domctl.setMemoryMap(spec.domid, map);
@@ -69,9 +80,13 @@ export function buildPvh(dom0: Dom0, spec: PvhSpec): BuiltDomain {
   copyIn(dom0, spec.domid, layout.startInfo, startInfo(spec, layout, map, acpi.rsdp));
   copyIn(dom0, spec.domid, acpi.base, acpi.bytes);
   const built = specialPages(dom0, spec.domid);
+  if (spec.hasGrants) seedGrants(dom0, spec.domid, built);
   dom0.domctl.setHvmContext(spec.domid, pvhContext(spec.kernel.entry32 as number, layout.startInfo));
   return built;
 }
+
+/** What is loaded. */
+export type PvhImages = Pick<PvhSpec, 'kernel' | 'ramdisk' | 'cmdline'>;
 
 interface Layout {
   readonly ramdisk: number;
@@ -79,12 +94,12 @@ interface Layout {
 }
 
 /** Where the parts go; they must all fit in the RAM below the MMIO hole. */
-function place(spec: PvhSpec, low: number): Layout {
+export function place(spec: PvhImages, low: number): Layout {
   const { segments } = spec.kernel;
   const end = Math.max(...segments.map((s) => s.paddr + s.memsz));
   const ramdisk = pageUp(end);
   const start = pageUp(ramdisk + (spec.ramdisk?.length ?? 0));
-  const needed = start + 2 * PAGE + pageUp(spec.cmdline.length + 1);
+  const needed = start + 2 * PAGE + pageUp(utf8(spec.cmdline).length + 1);
   if (needed > low) {
     const mib = (n: number): string => `${Math.ceil(n / (1 << 20))} MiB`;
     throw new BuildError(
@@ -135,12 +150,18 @@ function copyIn(dom0: Dom0, domid: number, paddr: number, bytes: Uint8Array): vo
 }
 
 /** Start info, module list, memory map and command line, as one block that starts at `layout.startInfo`. */
-function startInfo(spec: PvhSpec, layout: Layout, map: readonly E820Entry[], rsdp: number): Uint8Array {
+export function startInfo(
+  spec: PvhImages,
+  layout: Layout,
+  map: readonly E820Entry[],
+  rsdp: number,
+): Uint8Array {
   const s = hvm_start_info;
   const modlist = s.$.size;
   const memmap = modlist + hvm_modlist_entry.$.size;
   const cmdline = memmap + map.length * hvm_memmap_table_entry.$.size;
-  const m = Mem.alloc(cmdline + spec.cmdline.length + 1);
+  const text = utf8(spec.cmdline);
+  const m = Mem.alloc(cmdline + text.length + 1);
   s.magic.set(m, 0, XEN_HVM_START_MAGIC_VALUE);
   s.version.set(m, 0, 1);
   s.cmdline_paddr.set(m, 0, layout.startInfo + cmdline);
@@ -159,7 +180,7 @@ function startInfo(spec: PvhSpec, layout: Layout, map: readonly E820Entry[], rsd
     hvm_memmap_table_entry.size.set(m, at, entry.size);
     hvm_memmap_table_entry.type.set(m, at, entry.type);
   });
-  m.write(cmdline, fromLatin1(spec.cmdline));
+  m.write(cmdline, text);
   return m.copy(0, m.size);
 }
 
@@ -177,4 +198,18 @@ function specialPages(dom0: Dom0, domid: number): BuiltDomain {
   domctl.hvmSetParam(domid, HVM_PARAM_CONSOLE_PFN, consoleGfn);
   domctl.hvmSetParam(domid, HVM_PARAM_CONSOLE_EVTCHN, consolePort);
   return { storeGfn, storePort, consoleGfn, consolePort };
+}
+
+/** Grants the rings' pages to domain 0, for services that want no more than that. */
+function seedGrants(dom0: Dom0, domid: number, { consoleGfn, storeGfn }: BuiltDomain): void {
+  const table = dom0.memory.mapGrantTable(domid);
+  const grant = (ref: number, gfn: number): void => {
+    const entry = table.addr(ref * grant_entry_v1.$.size);
+    grant_entry_v1.frame.set(table.mem, entry, gfn);
+    grant_entry_v1.domid.set(table.mem, entry, DOM0);
+    grant_entry_v1.flags.set(table.mem, entry, GTF_permit_access);
+  };
+  grant(GNTTAB_RESERVED_CONSOLE, consoleGfn);
+  grant(GNTTAB_RESERVED_XENSTORE, storeGfn);
+  table.close();
 }

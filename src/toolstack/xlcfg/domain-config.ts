@@ -5,10 +5,12 @@
  * must be spelled out, where xl takes any beginning of one.
  */
 import type { Entropy } from '../../base/host.ts';
+import { type CpuidWish, readCpuid } from './cpuid.ts';
 import { type GuestType, warnOfIgnored } from './options.ts';
 import type { Config } from './parser.ts';
 import { Settings } from './settings.ts';
 import { parseUuid, randomUuid } from './uuid.ts';
+import { readViridian } from './viridian.ts';
 
 export const SHUTDOWN_ACTIONS = [
   'destroy',
@@ -58,6 +60,12 @@ export interface DomainConfig {
   readonly cpuWeight: Limit;
   readonly cap: Limit;
   readonly tscMode: TscMode;
+  /** What is wished for of the guest's CPUID; empty: the default. */
+  readonly cpuid: readonly CpuidWish[];
+  /** HVM_PARAM_VIRIDIAN; 0: none of these enlightenments. */
+  readonly viridian: number;
+  /** DIVERGES: a PVH guest may have one too, with an I/O APIC for its interrupts; xl has it for HVM guests alone. */
+  readonly hpet: boolean;
   readonly localtime: boolean;
   /** Seconds that the guest's clock is ahead of the host's. */
   readonly rtcTimeoffset: number;
@@ -103,6 +111,9 @@ export function readDomainConfig(config: Config, { entropy, warn }: ReadOptions)
     cpuWeight: s.int('cpu_weight', 1, UINT16_MAX),
     cap: s.int('cap', 0, UINT16_MAX),
     tscMode: readTscMode(s),
+    cpuid: readCpuid(s),
+    viridian: readViridian(s),
+    hpet: s.has('hpet') ? s.bool('hpet') : type === 'hvm',
     localtime: s.bool('localtime'),
     rtcTimeoffset: s.int('rtc_timeoffset', -INT_MAX - 1, INT_MAX) ?? 0,
     nomigrate: s.bool('nomigrate'),

@@ -78,6 +78,11 @@ export class Settings {
     );
   }
 
+  /** A value that may be either; undefined where it is absent. */
+  stringOrList(key: string): string | string[] | undefined {
+    return this.value(key)?.kind === 'list' ? this.strings(key) : this.string(key);
+  }
+
   warn(key: string, text: string): void {
     this.sink(at(this.place(key), `warning: ${text}`));
   }

@@ -1,5 +1,5 @@
 /** What the families of integer semantics share. */
-import { condition, packCarry } from '../flags.ts';
+import { packCarry } from '../flags.ts';
 import type { Sem, Size, V64, Var } from './sem.ts';
 
 export type Access = 'r' | 'w' | 'rw' | 'none';

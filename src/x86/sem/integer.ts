@@ -3,9 +3,11 @@
  * Each entry says how operand 0 is accessed, so that the engine makes (and faults) the access first.
  */
 import {
+  AC,
   carry,
   condition,
   flagsAdd,
+  flagsBorrow,
   flagsKeepCarry,
   flagsLogic,
   flagsSub,
@@ -16,7 +18,16 @@ import {
 import { bitOp, bitScan, lockedBitOp, lzcnt, popcnt, swapBytes, tzcnt } from './bits.ts';
 import { BMI } from './bmi.ts';
 import { type Fn, RAX, RBP, RDX, RSP, type Semantics, sem } from './common.ts';
-import { cmpxchg, cmpxchgPair, lockedBinary, lockedCmpxchg, lockedStep, xadd } from './exchange.ts';
+import {
+  cmpxchg,
+  cmpxchgPair,
+  lockedBinary,
+  lockedCmpxchg,
+  lockedCmpxchg8b,
+  lockedLoop,
+  lockedStep,
+  xadd,
+} from './exchange.ts';
 import { divide, imul, mulAcc } from './multiply.ts';
 import type { Sem, Size, V64, Var } from './sem.ts';
 import { doubleShift, rotate, rotateCarry, sar, shl, shr } from './shift.ts';
@@ -46,6 +57,13 @@ const step =
     flagsKeepCarry(e, z, a, one, r, op === 'sub');
   };
 
+/** Where a near branch goes; out of the canonical addresses it faults before it has an effect. */
+function nearTarget(e: Sem, z: Size, to: V64): Var {
+  const target = e.let(to);
+  if (z === 8) e.slowIf(e.ne(e.shrs(e.shl(e.get(target), e.c(16)), e.c(16)), target));
+  return target;
+}
+
 const IF_BIT = 0x200;
 const TF_BIT = 0x100;
 /** What POPF at CPL 0 may change besides the status flags: TF IF DF IOPL NT AC ID. */
@@ -68,7 +86,7 @@ export const INTEGER: Readonly<Record<string, Semantics>> = {
   ),
   sbb: sem(
     'rw',
-    binary((e, a, b) => e.sub(e.sub(a, b), e.let(carry(e))), flagsSub, true),
+    binary((e, a, b) => e.sub(e.sub(a, b), e.let(carry(e))), flagsBorrow, true),
   ),
   cmp: sem(
     'r',
@@ -152,7 +170,8 @@ export const INTEGER: Readonly<Record<string, Semantics>> = {
   xadd: sem('rw', xadd),
   cmpxchg: sem('rw', cmpxchg),
   cmpxchgPair: sem('rw', cmpxchgPair),
-  bswap: sem('rw', (e, z) => e.write(z, swapBytes(e, e.let(e.read(0, z)), z))),
+  // the manual leaves BSWAP of 16 bits undefined: CPUs give 0
+  bswap: sem('rw', (e, z) => e.write(z, z === 2 ? e.c(0) : swapBytes(e, e.let(e.read(0, z)), z))),
   'lock.add': sem('rw', lockedBinary('add')),
   'lock.sub': sem('rw', lockedBinary('sub')),
   'lock.and': sem('rw', lockedBinary('and')),
@@ -160,6 +179,30 @@ export const INTEGER: Readonly<Record<string, Semantics>> = {
   'lock.xor': sem('rw', lockedBinary('xor')),
   'lock.inc': sem('rw', lockedStep('add')),
   'lock.dec': sem('rw', lockedStep('sub')),
+  'lock.adc': sem(
+    'rw',
+    lockedLoop(2, (e, a, b) => e.add(e.add(a, b), e.let(carry(e))), flagsAdd),
+  ),
+  'lock.sbb': sem(
+    'rw',
+    lockedLoop(2, (e, a, b) => e.sub(e.sub(a, b), e.let(carry(e))), flagsBorrow),
+  ),
+  'lock.neg': sem(
+    'rw',
+    lockedLoop(
+      1,
+      (e, a, zero) => e.sub(zero, a),
+      (e, z, a, zero, r) => flagsSub(e, z, zero, a, r),
+    ),
+  ),
+  'lock.not': sem(
+    'rw',
+    lockedLoop(
+      1,
+      (e, a) => e.not(a),
+      () => {},
+    ),
+  ),
   'lock.bts': sem('rw', lockedBitOp('or')),
   'lock.btr': sem('rw', lockedBitOp('and')),
   'lock.btc': sem('rw', lockedBitOp('xor')),
@@ -172,6 +215,7 @@ export const INTEGER: Readonly<Record<string, Semantics>> = {
   }),
   'lock.xchg': sem('rw', (e, z) => e.writeSrc(z, e.let(e.atomic('xchg', z, e.let(e.read(1, z)))))),
   'lock.cmpxchg': sem('rw', lockedCmpxchg),
+  'lock.cmpxchg8b': sem('rw', lockedCmpxchg8b),
   setcc: sem('w', (e, _z, cc) => e.write(1, e.bool(condition(e, cc)))),
   cmovcc: sem('rw', (e, z, cc) => {
     const b = e.let(e.read(1, z));
@@ -203,6 +247,14 @@ export const INTEGER: Readonly<Record<string, Semantics>> = {
     e.slowIf(e.ne(e.or(e.cpl(), e.irqWindow()), e.c(0)));
     e.setFlagsRest(e.or(e.flagsRest(), e.c(IF_BIT)));
   }),
+  stac: sem('none', (e) => {
+    e.slowIf(e.ne(e.cpl(), e.c(0)));
+    e.setFlagsRest(e.or(e.flagsRest(), e.c(AC)));
+  }),
+  clac: sem('none', (e) => {
+    e.slowIf(e.ne(e.or(e.cpl(), e.userOpen()), e.c(0)));
+    e.setFlagsRest(e.and(e.flagsRest(), e.c(~AC)));
+  }),
   pushf: sem('w', (e, z) => {
     e.slowIf(e.ne(e.and(e.flagsRest(), e.c(0x20000)), e.c(0)));
     const f = e.let(e.and(e.or(e.flagsRest(), packStatus(e)), e.c(0xfcffff)));
@@ -211,9 +263,11 @@ export const INTEGER: Readonly<Record<string, Semantics>> = {
   }),
   popf: sem('r', (e, z) => {
     const f = e.let(e.read(0, z));
-    // only the kernel's plain use; another CPL, virtual-8086, single-stepping and a waiting interrupt take the helper
+    // only the kernel's plain use; another CPL, virtual-8086, single-stepping, a waiting interrupt and what SMAP let
+    // in take the helper
     const window = e.bool(e.andBool(e.ne(e.irqWindow(), e.c(0)), e.ne(e.and(e.get(f), e.c(IF_BIT)), e.c(0))));
-    e.slowIf(e.ne(e.or(e.or(e.cpl(), e.let(window)), e.let(e.and(e.get(f), e.c(TF_BIT)))), e.c(0)));
+    const busy = e.or(e.or(e.cpl(), e.userOpen()), e.let(window));
+    e.slowIf(e.ne(e.or(busy, e.let(e.and(e.get(f), e.c(TF_BIT)))), e.c(0)));
     const mask = z === 2 ? POPF_MASK & 0xffff : POPF_MASK;
     e.stackAdd(z, z);
     e.setFlagsRest(e.or(e.and(e.flagsRest(), e.c(~mask)), e.let(e.and(e.get(f), e.c(mask)))));
@@ -231,13 +285,13 @@ export const INTEGER: Readonly<Record<string, Semantics>> = {
   }),
   leave: sem('r', (e, z) => {
     const v = e.let(e.read(0, z));
-    if (z === 8) e.setReg(RSP, 8, e.reg(RBP, 8));
-    else e.setReg(RSP, z, e.reg(RBP, z));
+    // as much of RSP as the stack is wide, whatever the operand's size
+    e.stackAddVar(z, e.let(e.sub(e.reg(RBP, 8), e.reg(RSP, 8))));
     e.stackAdd(z, z);
     e.setReg(RBP, z, v);
   }),
   jmpRel: sem('none', (e) => e.jumpRel()),
-  jmp: sem('r', (e, z) => e.jump(e.read(0, z))),
+  jmp: sem('r', (e, z) => e.jump(nearTarget(e, z, e.read(0, z)))),
   jcc: sem('none', (e, _z, cc) => e.if(condition(e, cc), () => e.jumpRel())),
   callRel: sem('w', (e, z) => {
     e.stackAdd(z, -z);
@@ -245,13 +299,13 @@ export const INTEGER: Readonly<Record<string, Semantics>> = {
     e.jumpRel();
   }),
   call: sem('w', (e, z) => {
-    const target = e.let(e.read(1, z));
+    const target = nearTarget(e, z, e.read(1, z));
     e.stackAdd(z, -z);
     e.write(z, e.nextRip());
     e.jump(target);
   }),
   ret: sem('r', (e, z) => {
-    const target = e.let(e.read(0, z));
+    const target = nearTarget(e, z, e.read(0, z));
     const more = e.let(e.add(e.imm(), e.c(z)));
     e.stackAddVar(z, more);
     e.jump(target);

@@ -49,6 +49,11 @@ export interface VBin<R = Vec> {
 }
 export type Un<R = V64> = (a: V64 | Var) => R;
 
+/** What flags are of, as far as conditions can be told from it: a result, of x - y or of a logical operation. */
+export type FlagSource =
+  | { readonly kind: 'result' | 'logic'; readonly r: Var }
+  | { readonly kind: 'sub'; readonly x: Var; readonly y: Var; readonly r: Var };
+
 export interface Sem {
   /** A constant that fits in 32 signed bits. */
   c(n: number): V64;
@@ -91,7 +96,10 @@ export interface Sem {
   andBool(a: V32, b: V32): V32;
   orBool(a: V32, b: V32): V32;
   select(ifTrue: V64 | Var, ifFalse: V64 | Var, c: V32): V64;
+  /** What is put aside in a branch ends with it. */
   if(c: V32, then: () => void, otherwise?: () => void): void;
+  /** Runs the body until the condition it gives is false. */
+  loop(body: () => V32): void;
 
   /** Operand i, sign-extended (an immediate is sign-extended already). */
   read(i: number, z: Size): V64;
@@ -116,6 +124,8 @@ export interface Sem {
   jump(v: V64 | Var): void;
   cpl(): V64;
   irqWindow(): V64;
+  /** Not 0: under SMAP, TLB entries let the supervisor into user pages while EFLAGS.AC is set. */
+  userOpen(): V64;
   /** The record's immediate, sign-extended. */
   imm(): V64;
   /** Where the memory operand is. */
@@ -129,6 +139,15 @@ export interface Sem {
   flagRes(): V64;
   flagVec(): V64;
   setFlags(res: V64 | Var, vec: V64 | Var): void;
+  /**
+   * Puts off computing flags until they are wanted, if ever; false: they are computed now. `uses` are the values that
+   * `compute` needs; `keeps`: it goes by the flags there were before.
+   */
+  deferFlags?(uses: readonly Var[], keeps: boolean, compute: () => void, from?: FlagSource): boolean;
+  /** Condition code `cc` straight from what set the flags; undefined: it must come from the flags. */
+  conditionOf?(cc: number): V32 | undefined;
+  /** Operand i where it is a number that is known. */
+  known?(i: number): number | undefined;
   /** RFLAGS bits other than the six status flags. */
   flagsRest(): V64;
   setFlagsRest(v: V64): void;
@@ -144,6 +163,7 @@ export interface Sem {
   vwrite(v: Vec | VecVar): void;
   /** XMM register r, an implicit operand. */
   vreg(r: number): Vec;
+  setVreg(r: number, v: Vec | VecVar): void;
   /** A SIMD instruction of Wasm's by name. */
   v1(op: string, a: Vec | VecVar): Vec;
   v2(op: string, a: Vec, b: Vec | VecVar): Vec;

@@ -1,5 +1,5 @@
 /** Shifts and rotates. @spec SDM 2 SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD */
-import { carry, flagsFrom } from '../flags.ts';
+import { carry, flagsFrom, putFlags } from '../flags.ts';
 import { type Fn, msb, setCarryOverflow } from './common.ts';
 import type { Sem, Size, Var } from './sem.ts';
 
@@ -8,40 +8,59 @@ export function shift(body: (e: Sem, z: Size, a: Var, n: Var) => void): Fn {
   return (e, z) => {
     const n = e.let(e.and(e.read(1, 1), e.c(z === 8 ? 63 : 31)));
     const a = e.let(e.zx(e.read(0, z), z));
-    e.if(
-      e.ne(e.get(n), e.c(0)),
-      () => body(e, z, a, n),
-      () => e.write(z, a),
-    );
+    const then = (): void => body(e, z, a, n);
+    unlessZero(e, z, n, e.known?.(1), then, () => e.write(z, a));
   };
+}
+/** One or the other, by whether the count is 0; which is known beforehand where the count is. */
+function unlessZero(
+  e: Sem,
+  z: Size,
+  n: Var,
+  count: number | undefined,
+  then: () => void,
+  otherwise: () => void,
+): void {
+  if (count === undefined) e.if(e.ne(e.get(n), e.c(0)), then, otherwise);
+  else if ((count & (z === 8 ? 63 : 31)) === 0) otherwise();
+  else then();
 }
 
 export const shl = shift((e, z, a, n) => {
   const wide = e.let(e.shl(a, n));
   const r = e.let(e.sx(wide, z));
   e.write(z, r);
-  const cf = e.let(
-    z === 8
-      ? e.and(e.shru(e.get(a), e.sub(e.c(64), n)), e.c(1))
-      : e.and(e.shru(e.get(wide), e.c(8 * z)), e.c(1)),
-  );
-  const of = e.let(e.xor(msb(e, r, z), cf));
-  flagsFrom(e, r, cf, of);
+  const flags = (): void => {
+    const cf = e.let(
+      z === 8
+        ? e.and(e.shru(e.get(a), e.sub(e.c(64), n)), e.c(1))
+        : e.and(e.shru(e.get(wide), e.c(8 * z)), e.c(1)),
+    );
+    const of = e.let(e.xor(msb(e, r, z), cf));
+    flagsFrom(e, r, cf, of);
+  };
+  putFlags(e, [a, n, wide, r], flags, { kind: 'result', r });
 });
 export const shr = shift((e, z, a, n) => {
   const r = e.let(e.sx(e.shru(a, n), z));
   e.write(z, r);
-  const cf = e.let(e.and(e.shru(e.get(a), e.sub(e.get(n), e.c(1))), e.c(1)));
-  const of = e.let(msb(e, a, z));
-  flagsFrom(e, r, cf, of);
+  const flags = (): void => {
+    const cf = e.let(e.and(e.shru(e.get(a), e.sub(e.get(n), e.c(1))), e.c(1)));
+    const of = e.let(msb(e, a, z));
+    flagsFrom(e, r, cf, of);
+  };
+  putFlags(e, [a, n, r], flags, { kind: 'result', r });
 });
 export const sar = shift((e, z, a, n) => {
   const s = e.let(e.sx(a, z));
   const r = e.let(e.sx(e.shrs(s, n), z));
   e.write(z, r);
-  const cf = e.let(e.and(e.shrs(e.get(s), e.sub(e.get(n), e.c(1))), e.c(1)));
-  const of = e.let(e.c(0));
-  flagsFrom(e, r, cf, of);
+  const flags = (): void => {
+    const cf = e.let(e.and(e.shrs(e.get(s), e.sub(e.get(n), e.c(1))), e.c(1)));
+    const of = e.let(e.c(0));
+    flagsFrom(e, r, cf, of);
+  };
+  putFlags(e, [s, n, r], flags, { kind: 'result', r });
 });
 
 /** ROL and ROR by n modulo the width; for both OF follows from the result's top bits. */
@@ -54,13 +73,13 @@ export function rotate(left: boolean): Fn {
     const down = left ? back : m;
     const r = e.let(e.or(e.shl(a, up), e.shru(a, down)));
     e.write(z, r);
-    const top = e.let(msb(e, r, z));
-    const low = e.let(e.and(e.get(r), e.c(1)));
-    const cf = left ? low : top;
-    const second = e.and(e.shru(e.get(r), e.c(bits - 2)), e.c(1));
-    const of = e.let(e.xor(second, top));
-    if (left) setCarryOverflow(e, cf, e.let(e.xor(top, low)));
-    else setCarryOverflow(e, cf, of);
+    const flags = (): void => {
+      const top = e.let(msb(e, r, z));
+      const low = e.let(e.and(e.get(r), e.c(1)));
+      const of = e.let(left ? e.xor(top, low) : e.xor(e.and(e.shru(e.get(r), e.c(bits - 2)), e.c(1)), top));
+      setCarryOverflow(e, left ? low : top, of);
+    };
+    putFlags(e, [r], flags, undefined, true);
   });
 }
 
@@ -105,8 +124,11 @@ export function doubleShift(left: boolean): Fn {
     const a = e.let(e.zx(e.read(0, z), z));
     const b = e.let(e.zx(e.read(1, z), z));
     const bits = 8 * z;
-    e.if(
-      e.ne(e.get(n), e.c(0)),
+    unlessZero(
+      e,
+      z,
+      n,
+      e.known?.(2),
       () => {
         const back = e.let(e.sub(e.c(bits), n));
         const r = e.let(

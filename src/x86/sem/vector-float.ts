@@ -170,7 +170,7 @@ const ones = (e: Sem, bit: V64): Var => {
 };
 /** The predicate in the immediate: whether equality and less-than count, and whether the answer is turned round. */
 export function predicate(e: Sem): { eq: Var; lt: Var; not: Var } {
-  const p = e.let(e.imm8());
+  const p = e.let(e.and(e.imm8(), e.c(7)));
   const bit = (table: number): Var => ones(e, e.and(e.shru(e.c(table), p), e.c(1)));
   return { eq: bit(0b0101_0101), lt: bit(0b0110_0110), not: bit(0b1111_0000) };
 }

@@ -57,6 +57,8 @@ export function fbld(u: Unit): void {
 function storeBits(u: Unit, size: number, bits: bigint | undefined, pop: boolean): void {
   const { c, i } = u;
   if (bits === undefined || u.x.unmasked(FX.IE | FX.DE | FX.ZE)) {
+    // nothing is written, but that it could be is looked at first
+    c.probeWrite(c.ea(i), size);
     u.accept();
     return;
   }

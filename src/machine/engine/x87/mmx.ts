@@ -93,7 +93,8 @@ function convert(c: Core, f: (x: Context) => bigint): bigint {
   const x = new Context();
   x.begin((mxcsr >> 13) & 3, 64, (mxcsr >> 7) & 0x3f);
   const v = f(x);
-  c.set32(cpuState.mxcsr, mxcsr | x.flags);
+  // exceptions of the operands come before those of results, whichever half they are in
+  c.set32(cpuState.mxcsr, mxcsr | (x.unmasked(7) ? x.flags & 7 : x.flags));
   if (x.unmasked(0x3f)) c.fault(c.get32(cpuState.cr4) & 0x400 ? EXC.XM : EXC.UD);
   return v;
 }

@@ -1,0 +1,145 @@
+/**
+ * What goes to and fro between the interpreter and compiled regions, as a WebAssembly module of its own with the table
+ * of the regions: from one to the next without a trip through JavaScript.
+ *
+ *   run(cpu, rp, fuel) -> LEAVE       as the interpreter's; regions have a budget of their own, `regionFuel`
+ */
+import { I32, Module } from '../../wasm/module.ts';
+import { OP } from '../../wasm/opcodes.ts';
+import { cpuState } from '../cpu-state.ts';
+import { findRecord } from '../emit/lookup.ts';
+import { LOCAL, LOCAL_TYPES, ValueEmitter } from '../emit/value.ts';
+import { specialOf } from '../interp/handlers.ts';
+import { LEAVE, REC } from '../interp/record.ts';
+
+/** Regions there can be at a time. */
+export const MAX_REGIONS = 16384;
+/** In an entry's record: the region's place in the table, and which of its entries this is. */
+export const ENTRY = { index: REC.imm, number: REC.imm + 4 } as const;
+
+const { cpu, rp, fuel, ic, code: why } = LOCAL;
+
+class DriverEmitter extends ValueEmitter {
+  load(offset: number, local: number): void {
+    this.code.get(cpu);
+    this.code.mem(OP.i32_load, 2, offset);
+    this.code.set(local);
+  }
+  store(offset: number, local: number): void {
+    this.code.get(cpu);
+    this.code.get(local);
+    this.code.mem(OP.i32_store, 2, offset);
+  }
+  field(opcode: number, offset: number): void {
+    this.code.get(rp);
+    this.code.mem(opcode, 0, offset);
+  }
+  /** Adds what was retired to the count. */
+  retire(): void {
+    this.code.get(cpu);
+    this.code.mem(OP.i32_load, 2, cpuState.exitIc.offset);
+    this.code.get(ic);
+    this.code.op(OP.i32_add);
+    this.code.set(ic);
+  }
+  is(value: number): void {
+    this.code.i32(value);
+    this.code.op(OP.i32_eq);
+  }
+}
+
+export function buildDriver(minPages: number, maxPages: number): Uint8Array {
+  const m = new Module();
+  m.importSharedMemory(minPages, maxPages);
+  const interpreter = m.importFunc('env', 'run', [I32, I32, I32], [I32]);
+  const region = m.functionType([I32, I32, I32], [I32]);
+  m.functionTable(MAX_REGIONS, 'table');
+  const e = new DriverEmitter();
+  const { code } = e;
+  e.open('leave');
+  e.open('outer', OP.loop);
+  for (const local of [cpu, rp, fuel]) code.get(local);
+  code.call(interpreter);
+  code.set(why);
+  e.retire();
+  e.load(cpuState.fuel.offset, fuel);
+  e.load(cpuState.exitRp.offset, rp);
+  code.get(why);
+  code.i32(LEAVE.region);
+  code.op(OP.i32_ne);
+  e.brIf('leave');
+  e.open('next', OP.loop);
+  enterRegion(e, region);
+  afterRegion(e);
+  e.end();
+  e.end();
+  e.end();
+  e.store(cpuState.exitIc.offset, ic);
+  e.store(cpuState.fuel.offset, fuel);
+  code.get(why);
+  m.func([I32, I32, I32], [I32], LOCAL_TYPES, code, 'run');
+  return m.bytes();
+}
+
+function enterRegion(e: DriverEmitter, type: number): void {
+  const { code } = e;
+  code.get(cpu);
+  e.field(OP.i32_load, ENTRY.number);
+  code.get(cpu);
+  code.mem(OP.i32_load, 2, cpuState.regionFuel.offset);
+  e.field(OP.i32_load, ENTRY.index);
+  code.callIndirect(type);
+  code.set(why);
+  e.retire();
+  e.load(cpuState.fuel.offset, LOCAL.bn);
+  e.store(cpuState.regionFuel.offset, LOCAL.bn);
+}
+
+/** On to the next region, to the interpreter, or out. */
+function afterRegion(e: DriverEmitter): void {
+  const { code } = e;
+  code.get(why);
+  e.is(LEAVE.jump);
+  e.open('inner', OP.if);
+  code.get(cpu);
+  code.mem(OP.i64_load, 3, cpuState.rip.offset);
+  code.set(LOCAL.lip);
+  code.get(cpu);
+  code.mem(OP.i64_load, 3, cpuState.tlbCtx.offset);
+  code.set(LOCAL.ctx);
+  findRecord(e);
+  code.get(rp);
+  code.op(OP.i32_eqz);
+  e.brIf('outer');
+  // as at the start of a block of the interpreter's
+  e.field(OP.i32_load16_u, REC.n);
+  code.i32(1);
+  code.op(OP.i32_sub);
+  code.set(LOCAL.bn);
+  e.store(cpuState.exitBn.offset, LOCAL.bn);
+  e.field(OP.i32_load16_u, REC.handler);
+  code.i32(specialOf('region'));
+  code.op(OP.i32_ne);
+  e.brIf('outer');
+  code.get(cpu);
+  code.mem(OP.i32_load, 2, cpuState.regionFuel.offset);
+  code.i32(1);
+  code.op(OP.i32_sub);
+  code.tee(LOCAL.bn);
+  code.i32(0);
+  code.op(OP.i32_lt_s);
+  e.open('inner', OP.if);
+  e.store(cpuState.exitRp.offset, rp);
+  code.i32(LEAVE.fuel);
+  code.set(why);
+  e.br('leave');
+  e.end();
+  e.store(cpuState.regionFuel.offset, LOCAL.bn);
+  e.br('next');
+  e.end();
+  e.load(cpuState.exitRp.offset, rp);
+  code.get(why);
+  e.is(LEAVE.resume);
+  e.brIf('outer');
+  e.br('leave');
+}

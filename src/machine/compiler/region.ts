@@ -1,0 +1,233 @@
+/** One region as a function: `(cpu, entry number, budget) -> LEAVE`. */
+import type { Mem } from '../../base/mem.ts';
+import type { ValType } from '../../wasm/module.ts';
+import { OP } from '../../wasm/opcodes.ts';
+import { condition } from '../../x86/flags.ts';
+import type { Size } from '../../x86/sem/sem.ts';
+import { LOCAL } from '../emit/access.ts';
+import { pageDiffers } from '../emit/lookup.ts';
+import { HANDLERS, type Handler, SPECIAL, type Special } from '../interp/handlers.ts';
+import { KIND_RMW, LEAVE, REC } from '../interp/record.ts';
+import { emitBitAddress, emitMovs, emitStos } from '../interp/strings.ts';
+import type { Block, Flow, PageTables, Way } from './flow.ts';
+import { type Edge, FlowGraph } from './graph.ts';
+import { FIXED, type Pending, RegionEmitter } from './region-emitter.ts';
+import { type Filling, Structure } from './structure.ts';
+
+export interface RegionCode {
+  locals: ValType[];
+  body: Uint8Array;
+}
+
+/** Blocks of the budget that an iteration of a loop is charged, at least. */
+const BACK_COST = 1;
+
+class RegionFilling implements Filling<Pending | undefined> {
+  readonly e: RegionEmitter;
+  private readonly flow: Flow;
+  private readonly tables: PageTables;
+  private readonly graph: FlowGraph;
+  private readonly mem: Mem;
+
+  constructor(mem: Mem, flow: Flow, tables: PageTables) {
+    this.e = new RegionEmitter(mem);
+    this.mem = mem;
+    this.flow = flow;
+    this.tables = tables;
+    const edge = (to: number): Edge => ({ to, select: -1 });
+    const edges = flow.blocks.map((b) => waysOf(b).map((w) => edge(w.block)));
+    edges.push(flow.entries.map(edge));
+    this.graph = new FlowGraph(edges, flow.blocks.length);
+  }
+
+  get code() {
+    return this.e.code;
+  }
+
+  emit(): RegionCode {
+    const { e } = this;
+    e.open('leave');
+    new Structure(this.graph, this).emit();
+    e.code.op(OP.unreachable);
+    e.end();
+    e.epilogue();
+    // what must be loaded first is known only now
+    const body = e.code.done();
+    e.code.length = 0;
+    e.prologue();
+    e.code.append(body);
+    return { locals: [...FIXED, ...e.locals.types], body: e.code.done() };
+  }
+
+  // --- Filling -----------------------------------------------------------------------------------------------------
+
+  open(label: number, opcode: number): void {
+    this.e.open(label, opcode);
+  }
+  end(): void {
+    this.e.end();
+  }
+  br(label: number): void {
+    this.e.br(label);
+  }
+  entryNumber(): void {
+    this.code.get(LOCAL.rp);
+  }
+  /** ripBase is that of the entry's page. */
+  atEntry(k: number): void {
+    const { page } = this.flow.blocks[this.flow.entries[k] as number] as Block;
+    if (page === 0) return;
+    this.code.get(this.e.locals.base);
+    this.code.i64(-page * 4096);
+    this.code.op(OP.i64_add);
+    this.code.set(this.e.locals.base);
+  }
+  setSelect(n: number): void {
+    this.code.i32(n);
+    this.code.set(this.e.locals.select);
+  }
+  getSelect(): void {
+    this.code.get(this.e.locals.select);
+  }
+  /** Where ways meet, each has settled the flags. */
+  atMerge(): void {
+    this.e.settled();
+  }
+  beforeMerge(): void {
+    this.e.settle();
+  }
+  save(): Pending | undefined {
+    return this.e.saveFlags();
+  }
+  restore(known: Pending | undefined): void {
+    this.e.restoreFlags(known);
+  }
+
+  /** The budget is looked at where a loop goes round. */
+  beforeBack(_from: number, edge: Edge): void {
+    const { code, e } = this;
+    e.settle();
+    const to = this.graph.isDispatcher(edge.to)
+      ? (this.graph.edges[edge.to]?.[edge.select]?.to as number)
+      : edge.to;
+    const b = this.flow.blocks[to] as Block;
+    code.get(LOCAL.fuel);
+    code.i32(BACK_COST);
+    code.op(OP.i32_sub);
+    code.tee(LOCAL.fuel);
+    code.i32(0);
+    code.op(OP.i32_lt_s);
+    e.open('inner', OP.if);
+    e.leaveAt(LEAVE.fuel, b.first, b.page, 0);
+    e.end();
+  }
+
+  block(n: number, follow: (edge: Edge) => void): void {
+    const { e, mem } = this;
+    const b = this.flow.blocks[n] as Block;
+    const edges = (this.graph.edges[n] as Edge[]).values();
+    const way = (w: Way): void => this.way(w, () => follow(edges.next().value as Edge));
+    const { ending } = b;
+    let done = -1;
+    let off = -1;
+    for (const r of b.records) {
+      if (mem.u16(r + REC.off) !== off) done++;
+      off = mem.u16(r + REC.off);
+      const last = r === b.records[b.records.length - 1];
+      if (last && (ending.kind === 'call' || ending.kind === 'return')) e.goesOnAt = ending.to;
+      this.record(r, b.page, done);
+      e.goesOnAt = undefined;
+    }
+    if (ending.kind === 'out') return;
+    if (b.count !== 0) e.count(b.count);
+    if (ending.kind !== 'if') return way(ending.to);
+    const h = handlerAt(mem, ending.record) as Handler;
+    e.begin(ending.record, b.page, b.count, h.places, h.z);
+    condition(e, h.s);
+    const known = e.saveFlags();
+    e.open('inner', OP.if);
+    way(ending.taken);
+    e.restoreFlags(known);
+    e.code.op(OP.else);
+    way(ending.next);
+    e.end();
+    e.code.op(OP.unreachable);
+  }
+
+  private way(to: Way, follow: () => void): void {
+    if (to.block < 0) return this.e.leaveFor(to, to.mask);
+    if (to.guard !== undefined) this.guard(to, to.guard);
+    follow();
+  }
+
+  /** Leaves unless the page is still the one that was compiled. */
+  private guard(to: Way, page: number): void {
+    const { e, code } = this;
+    code.get(e.locals.base);
+    code.i64(page * 4096);
+    code.op(OP.i64_add);
+    pageDiffers(e, () => code.i32(this.tables(page)));
+    e.open('inner', OP.if);
+    e.leaveFor(to);
+    e.end();
+  }
+
+  // --- records -----------------------------------------------------------------------------------------------------
+
+  private record(r: number, page: number, done: number): void {
+    const { e, mem } = this;
+    const index = mem.u16(r + REC.handler);
+    if (index < SPECIAL.length) {
+      e.begin(r, page, done, ['r1', 'mem'], 8);
+      return this.special(SPECIAL[index] as Special);
+    }
+    const h = HANDLERS[index - SPECIAL.length] as Handler;
+    e.begin(r, page, done, h.places, h.z);
+    const at = h.places.indexOf('mem');
+    if (at >= 0) {
+      const rw = h.semantics.dst as 'r' | 'w' | 'rw';
+      e.access(h.memSize, at === 0, rw, h.name.startsWith('lock.'), h.aligned);
+    }
+    h.semantics.fn(e, h.z, h.s);
+  }
+
+  private special(name: Special): void {
+    const { e } = this;
+    switch (name) {
+      case 'helper':
+        return e.leaveHere(LEAVE.helper);
+      case 'loadRmw':
+        return this.loadRmw(e.immediate as Size);
+      case 'bitAddress':
+      case 'movs':
+      case 'stos':
+        e.open('handler');
+        if (name === 'movs') emitMovs(e);
+        else if (name === 'stos') emitStos(e);
+        else emitBitAddress(e);
+        return e.end();
+      default:
+        return e.leaveHere(LEAVE.resume);
+    }
+  }
+  private loadRmw(z: Size): void {
+    const { e } = this;
+    e.linear();
+    e.translate(z, KIND_RMW);
+    e.write(z, e.read(1, z));
+  }
+}
+
+const handlerAt = (mem: Mem, record: number): Handler | undefined =>
+  HANDLERS[mem.u16(record + REC.handler) - SPECIAL.length];
+
+/** Ways to other blocks, in the order in which their edges are emitted. */
+function waysOf(b: Block): Way[] {
+  const { ending } = b;
+  const all = ending.kind === 'if' ? [ending.taken, ending.next] : ending.kind === 'out' ? [] : [ending.to];
+  return all.filter((w) => w.block >= 0);
+}
+
+export function compileRegion(mem: Mem, flow: Flow, tables: PageTables): RegionCode {
+  return new RegionFilling(mem, flow, tables).emit();
+}

@@ -1,0 +1,189 @@
+/**
+ * System instructions that run too often to leave compiled code for: a system call's way in and out. In the plain case,
+ * which is 64-bit code on both sides; everything else is the helper's, which is the whole instruction (engine/far.ts).
+ */
+import { AC, NT, packStatus, RF, TF, unpackStatus, VIF, VIP, VM } from '../../x86/flags.ts';
+import { RCX, RSP, type Semantics, sem } from '../../x86/sem/common.ts';
+import type { Sem, V64, Var } from '../../x86/sem/sem.ts';
+import { cpuState, SEG, segment } from '../cpu-state.ts';
+import type { RecordEmitter } from './record-emitter.ts';
+
+const EFER_SCE = 1;
+const R11 = 11;
+const CPL3 = 3;
+const ATTR_S = 0x10;
+/** RFLAGS bits that SYSRET takes from R11. */
+const SYSRET_FLAGS = 0x3c_7fd7;
+/** Attributes of the flat segments that these instructions load without looking at descriptors. */
+const ATTR = { kernelCode: 0xa9b, kernelData: 0xc93, userCode: 0xafb, userData: 0xcf3 } as const;
+
+const system = (fn: (e: RecordEmitter) => void): Semantics => sem('r', (e: Sem) => fn(e as RecordEmitter));
+const any = (e: RecordEmitter, ...values: (() => V64)[]): Var => {
+  const sum = e.let(e.c(0));
+  for (const v of values) e.set(sum, e.or(v(), sum));
+  return sum;
+};
+
+/** Nonzero where the two privileges' code does not mean the same, see Fetcher.keepMode; or SMAP let something in. */
+function modesDiffer(e: RecordEmitter): V64 {
+  const kernel = cpuState.execMode.addr(0, 0);
+  const user = cpuState.execMode.addr(0, 1);
+  return e.or(e.userOpen(), e.let(e.xor(e.state32(kernel), e.let(e.state32(user)))));
+}
+const noSce = (e: RecordEmitter): V64 =>
+  e.and(e.xor(e.state64(cpuState.efer.offset), e.let(e.c(EFER_SCE))), e.c(EFER_SCE));
+
+/** A flat segment of this selector; in 64-bit mode its base counts for nothing. */
+function flat(e: RecordEmitter, s: number, sel: Var, attr: number): void {
+  const at = cpuState.seg.addr(0, s);
+  const fixed = e.big(BigInt.asIntN(64, (0xffff_ffffn << 32n) | BigInt(attr << 16)));
+  e.setState64(at, e.or(fixed, sel));
+  e.setState64(at + segment.base.offset, e.c(0));
+}
+/** Bits of RFLAGS that are neither status flags nor always 0. */
+const REST = 0x3f_7700;
+function setFlags(e: RecordEmitter, flags: Var): void {
+  unpackStatus(e, flags);
+  e.setFlagsRest(e.or(e.and(e.get(flags), e.c(REST)), e.c(2)));
+}
+
+const syscall = system((e) => {
+  e.slowIf(
+    e.ne(
+      any(
+        e,
+        () => modesDiffer(e),
+        () => noSce(e),
+      ),
+      e.let(e.c(0)),
+    ),
+  );
+  const flags = e.let(e.or(e.flagsRest(), packStatus(e)));
+  e.setReg(RCX, 8, e.nextRip());
+  e.setReg(R11, 8, e.and(e.get(flags), e.c(~RF)));
+  const masked = e.or(e.state64(cpuState.sfmask.offset), e.c(RF | VM));
+  const left = e.let(e.and(flags, e.let(e.not(masked))));
+  const cs = e.let(e.and(e.shru(e.state64(cpuState.star.offset), e.c(32)), e.c(0xfffc)));
+  flat(e, SEG.cs, cs, ATTR.kernelCode);
+  flat(e, SEG.ss, e.let(e.add(e.get(cs), e.c(8))), ATTR.kernelData);
+  setFlags(e, left);
+  e.setPrivilege(0);
+  e.jump(e.state64(cpuState.lstar.offset));
+});
+
+const sysret = system((e) => {
+  const target = e.let(e.reg(RCX, 8));
+  const flags = e.let(e.and(e.reg(R11, 8), e.c(SYSRET_FLAGS & ~(RF | VM))));
+  const busy = any(
+    e,
+    () => modesDiffer(e),
+    () => noSce(e),
+    () => e.cpl(),
+    () => e.irqWindow(),
+    () => e.and(e.get(flags), e.c(TF | AC)),
+    () => e.shru(e.get(target), e.c(47)),
+  );
+  e.slowIf(e.ne(e.get(busy), e.c(0)));
+  const base = e.let(e.shru(e.state64(cpuState.star.offset), e.c(48)));
+  const selector = (more: number): Var =>
+    e.let(e.and(e.or(e.add(e.get(base), e.c(more)), e.c(CPL3)), e.c(0xffff)));
+  flat(e, SEG.cs, selector(16), ATTR.userCode);
+  flat(e, SEG.ss, selector(8), ATTR.userData);
+  setFlags(e, flags);
+  e.setPrivilege(CPL3);
+  e.jump(target);
+});
+
+const swapgs = system((e) => {
+  e.slowIf(e.ne(e.cpl(), e.c(0)));
+  const base = cpuState.seg.addr(0, SEG.gs) + segment.base.offset;
+  const other = e.let(e.state64(cpuState.kernelGsBase.offset));
+  e.setState64(cpuState.kernelGsBase.offset, e.state64(base));
+  e.setState64(base, other);
+  e.setState64(cpuState.segBase.addr(0, SEG.gs), other);
+});
+
+/** Descriptors of flat segments, accessed: 64-bit code of ring 0 and 3, data of ring 0 and 3. */
+const FLAT = {
+  kernelCode: 0x00af_9b00_0000_ffffn,
+  userCode: 0x00af_fb00_0000_ffffn,
+  kernelData: 0x00cf_9300_0000_ffffn,
+  userData: 0x00cf_f300_0000_ffffn,
+} as const;
+/** Attributes of a null stack segment of ring 0. */
+const NULL_SS = 0x40;
+
+/** The GDT's descriptor for a selector; leaves for the helper where it is beyond its end. */
+function descriptor(e: RecordEmitter, selector: Var): Var {
+  const beyond = e.let(
+    e.bool(e.gtu(e.or(e.get(selector), e.c(7)), e.let(e.state32(cpuState.gdtLimit.offset)))),
+  );
+  e.slowIf(e.ne(e.or(e.and(e.get(selector), e.c(4)), beyond), e.c(0)));
+  e.accessAt(e.add(e.state64(cpuState.gdtBase.offset), e.let(e.and(e.get(selector), e.c(0xfff8)))), 8);
+  return e.let(e.memRead(0, 8));
+}
+const choose = (e: RecordEmitter, user: Var, forUser: bigint, forKernel: bigint): Var => {
+  const one = e.let(e.big(forUser));
+  const other = e.let(e.big(forKernel));
+  return e.let(e.select(one, other, e.ne(e.get(user), e.c(0))));
+};
+
+/** IRETQ between flat rings 0 and 3; the frame's five words are read at the stack pointer. */
+const iretq = system((e) => {
+  const [rip, cs, flags, rsp, ss] = [0, 8, 16, 24, 32].map((at) => e.let(e.memRead(at, 8))) as [
+    Var,
+    Var,
+    Var,
+    Var,
+    Var,
+  ];
+  const code = e.let(e.and(e.get(cs), e.c(0xffff)));
+  const stack = e.let(e.and(e.get(ss), e.c(0xffff)));
+  const user = e.let(e.and(e.get(code), e.c(3)));
+  const dataAttr = (s: number): V64 => e.shru(e.state32(cpuState.seg.addr(0, s)), e.c(16));
+  const busy = any(
+    e,
+    () => modesDiffer(e),
+    () => e.cpl(),
+    () => e.irqWindow(),
+    () => e.and(e.flagsRest(), e.c(NT)),
+    () => e.and(e.get(flags), e.c(TF | AC | VM | VIF | VIP)),
+    () => e.xor(e.shrs(e.shl(e.get(rip), e.c(16)), e.c(16)), rip),
+    // ring 0 or 3, the same in both selectors
+    () => e.and(e.xor(user, stack), e.c(3)),
+    () => e.bool(e.eqz(e.and(e.sub(e.get(user), e.c(1)), e.c(2)))),
+    // segments that ring 3 may have to lose
+    ...[SEG.es, SEG.ds, SEG.fs, SEG.gs].map((s) => () => e.and(dataAttr(s), e.c(ATTR_S))),
+  );
+  e.slowIf(e.ne(e.get(busy), e.c(0)));
+  e.slowIf(e.ne(descriptor(e, code), choose(e, user, FLAT.userCode, FLAT.kernelCode)));
+  const noStack = e.let(e.bool(e.eqz(stack)));
+  const found = descriptor(e, stack);
+  const differs = e.let(e.bool(e.ne(found, choose(e, user, FLAT.userData, FLAT.kernelData))));
+  e.slowIf(e.ne(e.and(e.get(differs), e.let(e.xor(e.get(noStack), e.c(1)))), e.c(0)));
+  e.setState32(cpuState.nmiBlocked.offset, e.c(0));
+  setFlags(e, flags);
+  e.setReg(RSP, 8, rsp);
+  e.if(
+    e.ne(e.get(user), e.c(0)),
+    () => {
+      flat(e, SEG.cs, code, ATTR.userCode);
+      flat(e, SEG.ss, stack, ATTR.userData);
+      e.setPrivilege(CPL3);
+    },
+    () => {
+      flat(e, SEG.cs, code, ATTR.kernelCode);
+      e.if(
+        e.ne(e.get(noStack), e.c(0)),
+        () => {
+          e.setState64(cpuState.seg.addr(0, SEG.ss), e.c(NULL_SS << 16));
+          e.setState64(cpuState.seg.addr(0, SEG.ss) + segment.base.offset, e.c(0));
+        },
+        () => flat(e, SEG.ss, stack, ATTR.kernelData),
+      );
+    },
+  );
+  e.jump(rip);
+});
+
+export const SYSTEM: Readonly<Record<string, Semantics>> = { syscall, sysret, swapgs, iretq };

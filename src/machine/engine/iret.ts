@@ -1,0 +1,176 @@
+/** IRET in all its forms, and what every return to an outer level checks. @spec SDM 2 IRET; SDM 3A 5.8.6 */
+import { AC, IF, IOPL, NT, RF, VIF, VIP, VM } from '../../x86/flags.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
+import { ATTR_P, ATTR_S, type Core, EXC } from './core.ts';
+import { checkStack } from './limits.ts';
+import {
+  checkTarget,
+  type Descriptor,
+  descAttr,
+  descBase,
+  descDpl,
+  descLimit,
+  isCode,
+  isConforming,
+  modeChanged,
+  readDescriptor,
+  setCodeSegment,
+} from './segments.ts';
+import { switchTask } from './task.ts';
+
+export function iret(c: Core, z: number): void {
+  // even one that faults lets NMIs in again
+  c.set32(cpuState.nmiBlocked, 0);
+  if (!c.protectedMode) return iretReal(c, z);
+  if (c.vm86) return iretVm86(c, z);
+  if (c.flags & NT) return endTask(c);
+  const n = c.code64 ? 5 : 3;
+  checkStack(c, 0, n * z, false);
+  c.load(c.stackAt(0), n * z);
+  const ip = c.take(z, 0);
+  const sel = Number(c.take(z, z)) & 0xffff;
+  const flags = Number(c.take(z, 2 * z) & 0xffff_ffffn);
+  if (!c.longMode && flags & VM && c.cpl === 0 && z === 4) return iretToVm86(c, Number(ip), sel, flags);
+  const rpl = sel & 3;
+  const outer = rpl > c.cpl;
+  let sp = 0n;
+  let ss = 0;
+  if (c.code64) {
+    sp = c.take(z, 3 * z);
+    ss = Number(c.take(z, 4 * z)) & 0xffff;
+  } else if (outer) {
+    checkStack(c, 3 * z, 2 * z, false);
+    c.load(c.stackAt(3 * z), 2 * z);
+    sp = c.take(z, 0);
+    ss = Number(c.take(z, z)) & 0xffff;
+  }
+  const x = returnTarget(c, sel);
+  finishIret(c, { z, ip, sel, flags, x, sp, ss, outer, loadSs: c.code64 || outer });
+}
+
+/** IRET with NT set goes back to the task this one was called from. */
+function endTask(c: Core): void {
+  if (c.longMode) c.gp(0);
+  const link = Number(c.read(c.segBase(SEG.tr), 2, false));
+  switchTask(c, link, 'iret', c.nextIp);
+}
+
+interface Return {
+  z: number;
+  ip: bigint;
+  sel: number;
+  flags: number;
+  x: Descriptor;
+  sp: bigint;
+  ss: number;
+  outer: boolean;
+  loadSs: boolean;
+}
+
+function finishIret(c: Core, r: Return): void {
+  const oldCpl = c.cpl;
+  const ssDesc = r.loadSs ? returnStack(c, r.ss, r.sel & 3, (descAttr(r.x) & 0x200) !== 0) : undefined;
+  checkTarget(c, r.x, r.ip);
+  if (!ssDesc) c.addSp(3 * r.z);
+  setCodeSegment(c, r.sel, r.x, r.sel & 3);
+  if (ssDesc) {
+    if (ssDesc === 'null') c.setSeg(SEG.ss, r.ss, 0x40 | ((r.sel & 3) << 5), 0, 0);
+    else c.setSeg(SEG.ss, r.ss, descAttr(ssDesc) | 1, descLimit(ssDesc), descBase(ssDesc));
+    if (r.z === 8 || c.longMode) c.setGpr(4, 8, r.sp);
+    else c.m.setU32(c.cpu + 32, Number(r.sp & 0xffff_ffffn));
+    modeChanged(c);
+  }
+  setReturnFlags(c, r.flags, oldCpl, r.z);
+  c.setLin(cpuState.rip, c.code64 ? Number(BigInt.asIntN(64, r.ip)) : Number(BigInt.asUintN(32, r.ip)));
+  if (r.outer) dropInnerSegments(c);
+}
+
+export function returnTarget(c: Core, sel: number): Descriptor {
+  if ((sel & 0xfffc) === 0) c.gp(0);
+  const x = { ...readDescriptor(c, sel) };
+  const attr = descAttr(x);
+  const rpl = sel & 3;
+  if (!isCode(attr) || rpl < c.cpl) c.gp(sel & 0xfffc);
+  if (isConforming(attr) ? descDpl(x) > rpl : descDpl(x) !== rpl) c.gp(sel & 0xfffc);
+  if (!(attr & ATTR_P)) c.fault(EXC.NP, sel & 0xfffc);
+  if (c.longMode && (attr & 0x600) === 0x600) c.gp(sel & 0xfffc);
+  return x;
+}
+
+export function returnStack(c: Core, ss: number, cpl: number, to64: boolean): Descriptor | 'null' {
+  if ((ss & 0xfffc) === 0) {
+    if (to64 && cpl !== 3 && (ss & 3) === cpl) return 'null';
+    return c.gp(0);
+  }
+  const x = { ...readDescriptor(c, ss) };
+  const attr = descAttr(x);
+  if ((ss & 3) !== cpl || (attr & 0x1a) !== 0x12 || descDpl(x) !== cpl) c.gp(ss & 0xfffc);
+  if (!(attr & ATTR_P)) c.fault(EXC.SS, ss & 0xfffc);
+  return x;
+}
+
+function setReturnFlags(c: Core, flags: number, oldCpl: number, z: number): void {
+  let mask = 0xdd5 | NT | RF | AC | 0x20_0000;
+  mask &= ~IF;
+  const old = c.flags;
+  if (oldCpl <= (old & IOPL) >>> 12) mask |= IF;
+  if (oldCpl === 0) mask |= IOPL | VIF | VIP;
+  if (z === 2) mask &= 0xffff;
+  c.flags = (old & ~mask) | (flags & mask);
+}
+
+/** Data segments that the outer level may not hold become null. */
+export function dropInnerSegments(c: Core): void {
+  for (const s of [SEG.es, SEG.ds, SEG.fs, SEG.gs]) {
+    const attr = c.segAttr(s);
+    if (((attr >>> 5) & 3) < c.cpl && attr & ATTR_S && !isConforming(attr)) {
+      const base = c.longMode && s >= SEG.fs ? c.segBase(s) : 0;
+      c.setSeg(s, 0, 0, 0, base);
+    }
+  }
+}
+
+function iretReal(c: Core, z: number): void {
+  c.load(c.stackAt(0), 3 * z);
+  const ip = Number(c.take(z, 0) & 0xffff_ffffn);
+  const sel = Number(c.take(z, z)) & 0xffff;
+  const flags = Number(c.take(z, 2 * z) & 0xffff_ffffn);
+  if (ip > 0xffff) c.gp();
+  c.addSp(3 * z);
+  c.setSeg(SEG.cs, sel, 0x9b, 0xffff, sel << 4);
+  const mask = z === 4 ? 0x257fd5 : 0x7fd5;
+  c.flags = (c.flags & ~mask) | (flags & mask);
+  c.setLin(cpuState.rip, ip);
+}
+
+function iretVm86(c: Core, z: number): void {
+  if ((c.flags & IOPL) !== IOPL) c.gp(0);
+  c.load(c.stackAt(0), 3 * z, true);
+  const ip = Number(c.take(z, 0));
+  const sel = Number(c.take(z, z)) & 0xffff;
+  const flags = Number(c.take(z, 2 * z) & 0xffff_ffffn);
+  if (ip > 0xffff) c.gp();
+  c.addSp(3 * z);
+  c.setSeg(SEG.cs, sel, 0xfb, 0xffff, sel << 4);
+  const mask = (z === 4 ? 0x257fd5 : 0x7fd5) & ~IOPL;
+  c.flags = (c.flags & ~mask) | (flags & mask);
+  c.setLin(cpuState.rip, ip);
+}
+
+function iretToVm86(c: Core, ip: number, sel: number, flags: number): void {
+  if (ip > 0xffff) c.gp(0);
+  checkStack(c, 0, 36, false);
+  c.load(c.stackAt(0), 36);
+  const at = (k: number): number => Number(c.take(4, 4 * k));
+  const words = [3, 4, 5, 6, 7, 8].map(at);
+  c.flags = (flags & 0x3f_7fd5) | VM;
+  c.m.setU32(c.cpu + cpuState.cpl.offset, 3);
+  [SEG.ss, SEG.es, SEG.ds, SEG.fs, SEG.gs].forEach((s, k) => {
+    const v = words[k + 1]! & 0xffff;
+    c.setSeg(s, v, 0xf3, 0xffff, v << 4);
+  });
+  c.setSeg(SEG.cs, sel, 0xfb, 0xffff, sel << 4);
+  c.m.setU32(c.cpu + 32, words[0]!);
+  modeChanged(c);
+  c.setLin(cpuState.rip, ip);
+}

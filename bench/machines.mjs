@@ -6,19 +6,19 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 export const MEMORY_MIB = 512;
-const LIMIT_S = 100;
+const LIMIT_S = 600;
 const QEMU = 'qemu-system-x86_64';
 
 export const domzero = {
   name: 'domzero',
-  command({ kernel, initrd, append, folder }) {
+  command({ kernel, initrd, folder }) {
     const config = join(folder, 'bench.cfg');
     const lines = {
       name: 'bench',
       type: 'pvh',
       kernel,
       ramdisk: initrd,
-      extra: `console=hvc0 ${append}`,
+      extra: 'console=hvc0',
       memory: MEMORY_MIB,
       vcpus: 1,
     };
@@ -30,10 +30,10 @@ export const domzero = {
 
 export const qemu = {
   name: 'qemu',
-  command({ kernel, initrd, append }) {
+  command({ kernel, initrd }) {
     const machine = ['-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', String(MEMORY_MIB)];
     const devices = ['-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot'];
-    const guest = ['-kernel', kernel, '-initrd', initrd, '-append', `console=ttyS0 ${append}`];
+    const guest = ['-kernel', kernel, '-initrd', initrd, '-append', 'console=ttyS0'];
     return [QEMU, ...machine, ...devices, ...guest];
   },
 };

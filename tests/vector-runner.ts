@@ -37,6 +37,8 @@ const SEGMENTS: readonly Segment[] = [
   { sel: SELECTOR.based, attr: 0xdf3, limit: FLAT, base: 0x1_0000 },
   { sel: SELECTOR.short, attr: 0x5f3, limit: 0x103f, base: MEM_BASE },
 ];
+/** Where Linux keeps the number of the CPU: as a limit. */
+const CPU_NUMBER: Segment = { sel: 0x7b, attr: 0x4f5, limit: 0, base: 0 };
 const BY_SELECTOR = new Map(SEGMENTS.map((s) => [s.sel, s]));
 
 const TABLES = 0x8000_2000;
@@ -94,7 +96,8 @@ export class VectorRunner {
     this.descriptor(tables + 0x10, { ...kernel, attr: 0xa9b });
     this.descriptor(tables + 0x18, { ...kernel, attr: 0xc93 });
     m.fill(tables + 0x20, GDT_LIMIT + 1 - 0x20);
-    for (const s of SEGMENTS) this.descriptor(tables + (s.sel & 4 ? LDT_OFFSET : 0) + (s.sel & ~7), s);
+    for (const s of [...SEGMENTS, CPU_NUMBER])
+      this.descriptor(tables + (s.sel & 4 ? LDT_OFFSET : 0) + (s.sel & ~7), s);
     c.set32(cpuState.gdtLimit, GDT_LIMIT);
     c.setSeg(CPU_SEG.ldtr, 0x50, 0x82, LDT_ENTRIES * 8 - 1, TABLES + LDT_OFFSET);
     m.setU16(tables + TSS_OFFSET + 0x66, NO_IO_BITMAP);

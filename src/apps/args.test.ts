@@ -26,7 +26,7 @@ describe('run', () => {
 
   it('takes every option', () => {
     const args = ['--timeout', '1.5', '--expect', '^ok$', '--no-reboot', '--memory=640', '--console', 'web'];
-    const paths = ['--xenstore-socket', '/tmp/xs', '--xen-args', 'hvm_fep'];
+    const paths = ['--xenstore-socket', '/tmp/xs', '--xen-args', 'hvm_fep', '--engine', 'interpreter'];
     expect(run('run', 'a.cfg', ...args, ...paths, '-v')).toMatchObject({
       timeoutMs: 1500,
       expect: '^ok$',
@@ -35,12 +35,18 @@ describe('run', () => {
       console: 'web',
       xenstoreSocket: '/tmp/xs',
       xenArgs: 'hvm_fep',
+      engine: 'interpreter',
       verbose: true,
     });
   });
 
   it('without options restarts guests, waits without limit and is quiet', () => {
-    expect(run('run', 'a.cfg')).toMatchObject({ timeoutMs: undefined, reboot: true, verbose: false });
+    expect(run('run', 'a.cfg')).toMatchObject({
+      timeoutMs: undefined,
+      reboot: true,
+      engine: 'compiler',
+      verbose: false,
+    });
   });
 
   it('refuses what it does not understand as a usage error that names it', () => {

@@ -2,6 +2,10 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { AppError, EXIT } from './exit-status.ts';
 
+/** What runs guests' code: the interpreter alone, or with a compiler for what is hot. */
+export const ENGINES = ['compiler', 'interpreter'] as const;
+export type EngineName = (typeof ENGINES)[number];
+
 export interface RunCommand {
   readonly files: readonly string[];
   /** key=value arguments, in order: lines appended to every file. */
@@ -14,6 +18,7 @@ export interface RunCommand {
   readonly console: string | undefined;
   /** The hypervisor's own command line. */
   readonly xenArgs: string;
+  readonly engine: EngineName;
   readonly xenstoreSocket: string | undefined;
   readonly verbose: boolean;
 }
@@ -41,6 +46,7 @@ options of run and start:
   --console NAME            show this guest's console alone, with the keyboard
   --xenstore-socket PATH    where XenStore listens for tools
   --xen-args 'OPTION...'    the hypervisor's own command line: hvm_fep
+  --engine NAME             compiler (the default): hot code is compiled; interpreter: none is
   --verbose                 say what goes on
 
 Ctrl-] ends the run. docs/EXIT-STATUS.md lists the exit statuses.
@@ -60,6 +66,7 @@ const RUN_OPTIONS = {
   console: { type: 'string' },
   'xenstore-socket': { type: 'string' },
   'xen-args': { type: 'string' },
+  engine: { type: 'string' },
   verbose: { type: 'boolean', short: 'v' },
 } as const;
 
@@ -92,6 +99,12 @@ function checkedPattern(source: string | undefined): string | undefined {
   }
 }
 
+function engineName(name: string): EngineName {
+  const found = ENGINES.find((e) => e === name);
+  if (!found) throw usage(`--engine ${name}: expected ${ENGINES.join(' or ')}`);
+  return found;
+}
+
 export const OVERRIDE = /^[A-Za-z_][A-Za-z0-9_]*\s*\+?=/;
 
 function runCommand(name: 'run' | 'start', args: string[]): Command {
@@ -112,6 +125,7 @@ function runCommand(name: 'run' | 'start', args: string[]): Command {
     console: values.console,
     xenstoreSocket: values['xenstore-socket'],
     xenArgs: values['xen-args'] ?? '',
+    engine: engineName(values.engine ?? 'compiler'),
     verbose: values.verbose ?? false,
   };
 }

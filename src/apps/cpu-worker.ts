@@ -8,11 +8,13 @@ import { COMPILE } from '../machine/compiler/regions.ts';
 import { createEngine } from '../machine/create-engine.ts';
 import { Machine, type WasmMemory } from '../machine/machine.ts';
 import { GUEST_CR4 } from '../x86/cpuid.ts';
+import type { EngineName } from './args.ts';
 
 export interface CpuWorkerData {
   readonly memory: WasmMemory;
   readonly pcpu: number;
   readonly codeCacheBytes: number;
+  readonly engine: EngineName;
 }
 
 /** What the worker says: a log line, or that domain 0 has an event pending. */
@@ -30,7 +32,7 @@ const hv = new Hypervisor(machine, host.clock, (...line) => say({ log: line }), 
   doorbell: { ring: () => say('upcall') },
 });
 const engine = createEngine(machine, new HvmPlatform(hv), {
-  compile: process.env.DZ_COMPILE === '1' ? COMPILE : undefined,
+  compile: data.engine === 'compiler' ? COMPILE : undefined,
   clock: host.clock,
   entropy: host.entropy,
   tscKhz: TSC_KHZ,

@@ -3,8 +3,10 @@
  * what a run may use of the host. The command line owns the terminal, the time limit and --expect; the run owns
  * the machine.
  */
+
 import type { Host } from '../base/host.ts';
 import type { LogSink } from '../base/log.ts';
+import type { EngineName } from './args.ts';
 import type { ExitStatus } from './exit-status.ts';
 
 /** One xl.cfg file as the user named it. */
@@ -24,6 +26,7 @@ export interface RunOptions {
   readonly xenstoreSocket: string | undefined;
   /** The hypervisor's own command line. */
   readonly xenArgs: string;
+  readonly engine: EngineName;
   readonly verbose: boolean;
 }
 

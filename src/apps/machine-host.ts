@@ -13,6 +13,7 @@ import { Machine } from '../machine/machine.ts';
 import { sharedMemory } from '../machine/wasm-api.ts';
 import type { CpuMessage, CpuWorkerData } from './cpu-worker.ts';
 import { AppError, EXIT } from './exit-status.ts';
+import type { RunOptions } from './guest-run.ts';
 
 const MIB = 1 << 20;
 export const DEFAULT_MACHINE_MIB = 2048;
@@ -22,6 +23,9 @@ export const MIN_MACHINE_MIB = 80;
 const CODE_CACHE_BYTES = 128 * MIB;
 /** How long a CPU may take to stop. */
 const STOP_MS = 2000;
+
+/** The hypervisor's command line, and what runs guests' code. */
+export type MachineOptions = Pick<RunOptions, 'xenArgs' | 'engine'>;
 
 export class MachineHost {
   readonly machine: Machine;
@@ -70,16 +74,21 @@ export class MachineHost {
     });
   }
 
-  /** Starts a machine of `mib` MiB, its hypervisor by `commandLine`. Throws AppError where the host cannot give it. */
-  static start(mib: number, commandLine: string, host: Host, log: LogSink): MachineHost {
+  /** Starts a machine of `mib` MiB. Throws AppError where the host cannot give it. */
+  static start(mib: number, options: MachineOptions, host: Host, log: LogSink): MachineHost {
     const size = mib * MIB;
     const machine = MachineHost.makeMachine(size, host);
     let ring = (): void => {};
     const doorbell = { ring: () => ring() };
-    const hv = bootHypervisor(machine, host.clock, log, { pcpus: 1, doorbell, commandLine });
+    const hv = bootHypervisor(machine, host.clock, log, { pcpus: 1, doorbell, commandLine: options.xenArgs });
     const gate = new Dom0Gate(hv);
     ring = () => setImmediate(() => gate.upcall());
-    const workerData: CpuWorkerData = { memory: machine.memory, pcpu: 0, codeCacheBytes: CODE_CACHE_BYTES };
+    const workerData: CpuWorkerData = {
+      memory: machine.memory,
+      pcpu: 0,
+      codeCacheBytes: CODE_CACHE_BYTES,
+      engine: options.engine,
+    };
     const worker = new Worker(new URL('./cpu-worker.js', import.meta.url), { workerData });
     return new MachineHost(machine, hv, gate, host, log, worker);
   }

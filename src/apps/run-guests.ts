@@ -28,7 +28,7 @@ const HAPPENED: Readonly<Record<DomainEnd['reason'], string>> = {
 export const runGuests: RunGuests = async (sources, options, io) => {
   const guests = loadGuests(sources, io);
   const consoles = io.consoles(guests.map((g) => g.config.name));
-  const machine = MachineHost.start(machineSize(guests, options), options.xenArgs, io.host, io.log);
+  const machine = MachineHost.start(machineSize(guests, options), options, io.host, io.log);
   await initDom0Tree(machine.xs);
   const socket = options.xenstoreSocket
     ? await serveXenStore(machine.store, options.xenstoreSocket)

@@ -47,6 +47,7 @@ async function create(args: string[], parts: MainParts): Promise<ExitStatus> {
       console: undefined,
       xenstoreSocket: undefined,
       xenArgs: '',
+      engine: 'compiler',
       verbose: false,
     },
     parts,

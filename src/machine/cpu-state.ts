@@ -31,6 +31,9 @@ export const GPR = {
  * type 3:0, S 4, DPL 6:5, P 7, AVL 8, L 9, D/B 10, G 11 (as in VMCB and Xen's arbytes). `limit` is in bytes. */
 export const segment = struct('segment', { sel: u16, attr: u16, limit: u32, base: n64 });
 
+/** TLB entries that STAC and CLAC open and close. */
+export const OPEN_ENTRIES = 8;
+
 export const cpuState = struct(
   'cpu_state',
   {
@@ -84,8 +87,11 @@ export const cpuState = struct(
     execMode: at(408, array(u32, 2)),
     /** Since the last flush, a piece of a large page may have entered a TLB. */
     largeSeen: at(416, u32),
-    /** Under SMAP: how many TLB entries let the kernel into user pages, for as long as EFLAGS.AC is set. */
+    /** Under SMAP: not 0 if TLB entries may let the kernel into user pages, as they may while EFLAGS.AC is set. */
     userOpen: at(420, u32),
+    /** Such entries, open or closed (TAG_CLOSED), and the low words of their tags when open. */
+    openEntry: at(2048, array(u32, OPEN_ENTRIES)),
+    openTag: at(2080, array(u32, OPEN_ENTRIES)),
     /** The page-directory-pointer entries of legacy PAE, which are registers. */
     pdpte: at(424, array(u64, 4)),
     /** The line that MONITOR watches, 0 for none, and its sum; see monitor.ts. */
@@ -139,5 +145,5 @@ export const cpuState = struct(
     generationLast: at(1396, u32),
     scratch: at(1408, block(640, 64)),
   },
-  2048,
+  2112,
 );

@@ -49,10 +49,7 @@ export class TestCpu {
   readonly cpu: number;
   private readonly pml4: number;
 
-  constructor(
-    platform: Platform = nullPlatform,
-    options: Pick<EngineOptions, 'forcedEmulation' | 'compile'> = {},
-  ) {
+  constructor(platform: Platform = nullPlatform, options: Partial<EngineOptions> = {}) {
     this.machine = Machine.create(sharedMemory(32 * MIB), 32 * MIB);
     this.engine = createEngine(this.machine, platform, {
       clock: { now: () => 0, wall: () => 0 },

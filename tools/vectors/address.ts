@@ -95,10 +95,9 @@ function chooseWide(b: Builder, a: Address): void {
 }
 
 /**
- * No short segment for what ring 3 has not got, and for what reads or writes several places: which of two faults comes
- * first is the CPU's own affair. Nor for bit strings, whose limit is not checked yet.
+ * No short segment for what reads or writes several places: which of two faults comes first is the CPU's own affair.
  */
-const FLAT_ONLY = /^(vm|inv[ev]|ud[01]|mov_|f(n?save|rstor|ldenv|nstenv|x)|xsave|xrstor|bound|bt|arpl)/;
+const FLAT_ONLY = /^(f(n?save|rstor|ldenv|nstenv|x)|xsave|xrstor|bound)/;
 
 function chooseSegment(b: Builder, a: Address): void {
   if (b.mode !== 64 && FLAT_ONLY.test(b.form.op)) return;

@@ -145,8 +145,7 @@ export class Builder {
   chooseTarget(bytes: number, align = 1, bad = true): bigint {
     const { r, rec } = this;
     const atEnd = rec.window + rec.windowLength === MEM_BASE + MEM_SIZE;
-    // misaligned as well, either fault might come first
-    if (bad && r.chance(4)) return this.badTarget() & ~BigInt(align - 1);
+    if (bad && r.chance(4)) return r.chance(80) ? this.badTarget() & ~BigInt(align - 1) : this.badTarget();
     if (bad && atEnd && r.chance(12)) return BigInt(MEM_BASE + MEM_SIZE - r.below(bytes + 1));
     const room = Math.max(1, rec.windowLength - bytes + 1);
     const at = rec.window + r.below(room);

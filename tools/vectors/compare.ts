@@ -71,6 +71,15 @@ const LATE_FAULTS = /^(cvt\w*pi\w*|maskmovq)$/;
 
 const PAGE_FAULT = 14;
 
+/**
+ * MOVSXD to 16 bits reads two bytes; AMD's CPUs read four, and fault for the two that nobody wants.
+ * @spec SDM vol. 2 "MOVSX/MOVSXD"
+ */
+function readsTooMuch({ form, address }: Kase, want: Rec): boolean {
+  const word = form.op === 'movsx' && form.opcode === 0x63 && form.size === 2 && form.rm === 'm';
+  return word && want.fault === PAGE_FAULT && want.u64(AT.cr2) - address >= 2n;
+}
+
 class Comparison {
   readonly wrong: string[] = [];
   private readonly want: Rec;
@@ -95,6 +104,7 @@ class Comparison {
 
   all(): string[] {
     const { want, got, kase } = this;
+    if (readsTooMuch(kase, want) && got.fault === FAULT_NONE) return [];
     this.check('fault', got.fault, want.fault);
     this.u64('rip', AT.rip);
     if (want.fault !== FAULT_NONE) {

@@ -52,9 +52,7 @@ function legacyPrefixes(b: Builder, a: Address, code: Code): void {
 function noise(b: Builder, out: number[]): void {
   const { r, form } = b;
   if (form.rm === 'r' && !form.op.startsWith('maskmov') && r.chance(3)) out.push(r.pick(SEGMENT_PREFIX));
-  // outside 64-bit code the segment's limit might be what faults first
-  const lock = !form.lock && (b.mode === 64 || form.rm !== 'm');
-  if (r.chance(0.7) && lock && !LOCK_MATTERS.has(form.op)) out.push(0xf0);
+  if (r.chance(0.7) && !form.lock && !LOCK_MATTERS.has(form.op)) out.push(0xf0);
   // AMD's LOOPE and LOOPNE do mind them
   if (r.chance(1.5) && b.path.prefix < 0 && !form.rep && !form.op.startsWith('loop'))
     out.push(r.pick([0xf2, 0xf3]));

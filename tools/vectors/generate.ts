@@ -91,9 +91,7 @@ function chooseMemory(b: Builder): void {
   const memory = b.form.operands.find((o) => MEMORY_KINDS.has(o.kind));
   b.bytes = memory ? b.sizeOf(memory.memorySize) : 0;
   b.align = alignmentOf(b.form.op, b.bytes);
-  // a pending exception of the x87 comes before any access
-  const pending = (b.rec.u16(AT.fx + FX.fsw) & 0x80) !== 0;
-  b.target = b.chooseTarget(Math.max(1, b.bytes), b.align, !pending);
+  b.target = b.chooseTarget(Math.max(1, b.bytes), b.align);
 }
 
 /** Values of the operands: lanes in vector registers and memory, an edge in memory otherwise. */

@@ -78,7 +78,8 @@ function* numbered(
 class Check {
   failed = 0;
   private readonly runner = new VectorRunner();
-  private readonly kase = new Kase();
+  /** As many as a batch has: to make a case costs as much as to run it. */
+  private readonly kases: Kase[] = [];
   private readonly want = new Rec();
   private readonly host: Host;
 
@@ -87,23 +88,23 @@ class Check {
   }
 
   batch(list: readonly (readonly [VectorForm, number])[]): void {
-    const { kase, want } = this;
+    const { kases, want } = this;
     const batch = new Batch();
-    for (const [form, n] of list) {
-      generate(form, n, kase);
-      batch.add(kase.input);
-    }
+    list.forEach(([form, n], k) => {
+      kases[k] ??= new Kase();
+      generate(form, n, kases[k]);
+      batch.add(kases[k].input);
+    });
     const answered = this.host.run(batch.take());
     let k = 0;
     for (const at of recordStarts(answered)) {
-      const [form, n] = list[k++]!;
-      generate(form, n, kase);
+      const kase = kases[k++]!;
       want.bytes.set(answered.subarray(at, at + kase.input.length));
-      if (want.fault !== FAULT_STRAY) this.one();
+      if (want.fault !== FAULT_STRAY) this.one(kase);
     }
   }
-  private one(): void {
-    const { kase, want, runner } = this;
+  private one(kase: Kase): void {
+    const { want, runner } = this;
     let wrong: string[];
     try {
       runner.run(kase);

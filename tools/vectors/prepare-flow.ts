@@ -89,7 +89,7 @@ function reachable(b: Builder): number {
 function farPointer(b: Builder): { ip: bigint; cs: number } {
   const { r, mode } = b;
   const call = b.form.op === 'callf';
-  // whose stack's width and base a call into another mode pushes with, CPUs differ about
+  // a call into another mode pushes on the stack as it was (SDM vol. 2 "CALL") or as it will be (AMD)
   const own = [mode === 64 ? SELECTOR.code64 : mode === 32 ? SELECTOR.code32 : SELECTOR.code16];
   const any = [SELECTOR.code64, SELECTOR.code32, SELECTOR.code16];
   const cs = r.chance(22) ? reachable(b) : r.pick(call && mode === 16 ? own : any);
@@ -134,9 +134,7 @@ function interruptReturn(b: Builder): void {
   stack(b);
   const { ip, cs } = farPointer(b);
   const flags = flagsImage(b) & ~0x1_0000n;
-  // how much of RSP a stack of 16 bits leaves, the recorder cannot see: the kernel's IRET has the same trouble
-  const any = selector(b);
-  const ss = b.r.chance(85) || (any & ~3) === (SELECTOR.data16 & ~3) ? SELECTOR.data : any;
+  const ss = b.r.chance(85) ? SELECTOR.data : selector(b);
   pokeStack(b, b.form.size, [ip, BigInt(cs), flags, BigInt(b.rec.window + 128), BigInt(ss)]);
   if (b.r.chance(90)) b.flags &= ~0x4000;
 }

@@ -67,9 +67,13 @@ function string(b: Builder, reads: boolean, writes: boolean, usesDestination: bo
   if (form.rep !== 0) setAddress(b, RCX, BigInt(count), bits);
   const room = Math.max(1, form.rep === 0 ? 1 : count) * bytes;
   if (reads && r.chance(8)) b.implicit.seg = b.r.pick(b.mode === 64 ? [SEG.fs, SEG.gs] : [SEG.ss, SEG.es]);
-  const source = b.segBase(b.implicit.seg ?? SEG.ds);
   const last = b.rec.window + b.rec.windowLength === 0x1000_2000 && r.chance(25);
-  if (reads) setAddress(b, RSI, place(b, bytes, room, false) - source, bits);
+  if (reads) {
+    const at = place(b, bytes, room, false);
+    // from a base in the lower half no canonical offset leads to the upper one
+    if (at >> 47n !== 0n) b.implicit = { size: bits / 8 };
+    setAddress(b, RSI, at - b.segBase(b.implicit.seg ?? SEG.ds), bits);
+  }
   if (usesDestination) {
     const at = last ? overrun(b, bytes) : place(b, bytes, room, writes);
     setAddress(b, RDI, at - b.segBase(SEG.es), bits);

@@ -12,9 +12,10 @@ const RAX = 0;
 const RCX = 1;
 const RDX = 2;
 
-/** A selector in the r/m operand. */
+/** A selector in the r/m operand: anything now and then, but for LSL, since one of Linux's limits is the CPU's number. */
 function selectorOperand(b: Builder): void {
-  if (b.r.chance(95)) b.setRm(2, (b.form.rm === 'r' ? b.gpr(b.rm) & ~0xffffn : 0n) | BigInt(selector(b)));
+  if (b.r.chance(95) || b.form.op === 'lsl')
+    b.setRm(2, (b.form.rm === 'r' ? b.gpr(b.rm) & ~0xffffn : 0n) | BigInt(selector(b)));
 }
 
 function farLoad(b: Builder): void {
@@ -80,11 +81,7 @@ export const SYSTEM: Table = {
   lsl: selectorOperand,
   verr: selectorOperand,
   verw: selectorOperand,
-  // whether ARPL asks to write what it leaves alone, CPUs differ about
-  arpl: (b) => {
-    b.target = b.chooseTarget(2, 1, false);
-    selectorOperand(b);
-  },
+  arpl: selectorOperand,
   les: farLoad,
   lds: farLoad,
   lss: farLoad,

@@ -60,7 +60,7 @@ function bitOffset(b: Builder): void {
         : Number(BigInt.asIntN(32, b.edge(b.bits)));
   const keep = ~mask(b.bits) & mask(64);
   b.setGpr(b.reg, (b.gpr(b.reg) & keep) | (BigInt(offset) & mask(b.bits)));
-  if (b.form.rm === 'm') b.target = BigInt(b.rec.window + 64 + r.below(b.windowLength - 128));
+  if (b.form.rm === 'm' && r.chance(80)) b.target = BigInt(b.rec.window + 64 + r.below(b.windowLength - 128));
 }
 
 /** The accumulator equals the destination every other time. */
@@ -75,7 +75,6 @@ function compareExchange(b: Builder): void {
 
 function compareExchangePair(b: Builder): void {
   const half = (b.bytes / 2) * 8;
-  if (half === 64 && b.target % 16n !== 0n) b.target = b.chooseTarget(16, 1, false);
   const at = b.inWindow(b.target, b.bytes);
   for (const n of [RAX, RDX, RCX, 3]) b.setGpr(n, b.gpr(n));
   if (at < 0 || b.r.chance(40)) return;
@@ -151,10 +150,6 @@ const INTEGER: Table = {
   cmp: compare,
   sub: compare,
   xlat: translate,
-  // with a 16-bit operand AMD's MOVSXD reads four bytes, Intel's two
-  movsx: (b) => {
-    if (b.form.opcode === 0x63 && b.form.rm === 'm') b.target = b.chooseTarget(4, 1, false);
-  },
   bound: bounds,
   // a divisor of AAM that is 0 or 10 more often than chance has it
   aam: (b) => {

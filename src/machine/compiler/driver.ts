@@ -13,7 +13,7 @@ import { specialOf } from '../interp/handlers.ts';
 import { LEAVE, REC } from '../interp/record.ts';
 
 /** Regions there can be at a time. */
-export const MAX_REGIONS = 16384;
+export const MAX_REGIONS = 8192;
 /** In an entry's record: the region's place in the table, and which of its entries this is. */
 export const ENTRY = { index: REC.imm, number: REC.imm + 4 } as const;
 

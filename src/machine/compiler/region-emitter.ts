@@ -450,8 +450,7 @@ export class RegionEmitter extends RecordEmitter {
   /** Loads what the body uses. */
   prologue(): void {
     const { code, locals } = this;
-    this.cpu64(cpuState.tlbCtx.offset);
-    code.set(LOCAL.ctx);
+    this.loadContext();
     this.cpu64(RIP_BASE);
     code.set(locals.base);
     for (const [offset, r] of locals.registers) {

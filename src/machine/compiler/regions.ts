@@ -27,7 +27,7 @@ export interface CompileOptions {
   readonly batch: number;
   readonly patience: number;
 }
-export const COMPILE: CompileOptions = { sampleEvery: 256, hot: 4, batch: 8, patience: 64 };
+export const COMPILE: CompileOptions = { sampleEvery: 256, hot: 32, batch: 8, patience: 64 };
 /** Everything is compiled before it runs: for tests. */
 export const COMPILE_ALL: CompileOptions = { sampleEvery: 0, hot: 1, batch: 1, patience: 0 };
 
@@ -63,6 +63,7 @@ export class Regions {
   private readonly byFrame = new Map<number, Set<Region>>();
   private readonly freeIndices: number[] = [];
   private nextIndex = 0;
+  private live = 0;
   private pending: Region[] = [];
   private waited = 0;
   compiled = 0;
@@ -96,6 +97,7 @@ export class Regions {
     const { m } = this.c;
     const tables = this.pageTables();
     if (tables(0) === 0) return;
+    if (this.live === MAX_REGIONS) this.evict();
     const flow = new FlowFinder(m, tables).find(record);
     const region: Region = {
       code: compileRegion(m, flow, tables),
@@ -104,6 +106,7 @@ export class Regions {
       index: -1,
       dead: false,
     };
+    this.live++;
     if (this.pending.length === 0) this.waited = 0;
     this.pending.push(region);
     for (const f of region.frames) this.ofFrame(f).add(region);
@@ -160,7 +163,6 @@ export class Regions {
   private install(r: Region, f: unknown): void {
     const { m } = this.c;
     r.index = this.freeIndices.pop() ?? this.nextIndex++;
-    if (r.index >= MAX_REGIONS) throw new Error('out of regions');
     this.table.set(r.index, f);
     this.compiled++;
     r.entries.forEach((e, number) => {
@@ -199,8 +201,14 @@ export class Regions {
     for (const f of r.frames) this.byFrame.get(f)?.delete(r);
     this.forget(r);
   }
+  /** Room for what is hot now: everything goes, since nobody knows what else is in use. */
+  private evict(): void {
+    for (const regions of [...this.byFrame.values()]) for (const r of [...regions]) this.remove(r);
+    this.byFrame.clear();
+  }
   private forget(r: Region): void {
     r.dead = true;
+    this.live--;
     if (r.index < 0) return;
     this.table.set(r.index, null);
     this.freeIndices.push(r.index);

@@ -2,7 +2,16 @@
 import { ATOMIC, OP, SIMD } from '../../wasm/opcodes.ts';
 import type { Flt, FltSize, FltVar, Sem, Size, V32, V64, Var, Vec, VecVar } from '../../x86/sem/sem.ts';
 import { cpuState } from '../cpu-state.ts';
-import { KIND_ATOMIC, KIND_READ, KIND_RMW, KIND_WRITE, TLB_READ, TLB_WRITE } from '../interp/record.ts';
+import {
+  KIND_ATOMIC,
+  KIND_READ,
+  KIND_RMW,
+  KIND_WRITE,
+  TAG_USER,
+  TLB_ENTRIES,
+  TLB_READ,
+  TLB_WRITE,
+} from '../interp/record.ts';
 import { LOCAL, VW } from './value.ts';
 import { VectorEmitter } from './vector.ts';
 
@@ -42,6 +51,19 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
   protected noteKind(kind: number): void {
     this.code.i32(kind);
     this.code.set(LOCAL.kind);
+  }
+
+  /** Takes the TLB tag's context from the vCPU's state. */
+  loadContext(): void {
+    const { code } = this;
+    this.cpu64(state(cpuState.tlbCtx));
+    code.tee(LOCAL.ctx);
+    code.op(OP.i32_wrap_i64);
+    code.i32(TAG_USER);
+    code.op(OP.i32_and);
+    code.i32(((TLB_ENTRIES / 2) * 16) / TAG_USER);
+    code.op(OP.i32_mul);
+    code.set(LOCAL.turn);
   }
 
   /** Linear address of the memory operand into `ea`. */
@@ -93,6 +115,8 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
     code.op(OP.i32_wrap_i64);
     code.i32(8);
     code.op(OP.i32_shr_u);
+    code.get(LOCAL.turn);
+    code.op(OP.i32_xor);
     code.i32(0xfff0);
     code.op(OP.i32_and);
     code.get(LOCAL.cpu);

@@ -32,13 +32,25 @@ export abstract class RecordEmitter extends AccessEmitter {
   setState64(offset: number, v: V64 | Var): void {
     this.storeCpu64(offset, v);
   }
+  /** A 32-bit word of machine memory. */
+  word(at: Var): V64 {
+    this.code.get(at.slot);
+    this.code.op(OP.i32_wrap_i64);
+    this.code.mem(OP.i64_load32_u, 2, 0);
+    return V;
+  }
+  setWord(at: Var, v: Var): void {
+    this.code.get(at.slot);
+    this.code.op(OP.i32_wrap_i64);
+    this.code.get(v.slot);
+    this.code.mem(OP.i64_store32, 2, 0);
+  }
   /** Goes on at another privilege level; TLB tags with it. */
   setPrivilege(cpl: 0 | 3): void {
     this.setState64(cpuState.cpl.offset, this.c(cpl));
     const context = this.and(this.state64(cpuState.tlbCtx.offset), this.c(~TAG_USER));
     this.setState64(cpuState.tlbCtx.offset, cpl === 0 ? context : this.or(context, this.c(TAG_USER)));
-    this.cpu64(cpuState.tlbCtx.offset);
-    this.code.set(LOCAL.ctx);
+    this.loadContext();
   }
   /** A record whose operands are at these places begins; its temporaries start afresh. */
   abstract beginHandler(places: readonly Place[], z: Size): void;

@@ -5,7 +5,8 @@
 import { AC, NT, packStatus, RF, TF, unpackStatus, VIF, VIP, VM } from '../../x86/flags.ts';
 import { RCX, RSP, type Semantics, sem } from '../../x86/sem/common.ts';
 import type { Sem, V64, Var } from '../../x86/sem/sem.ts';
-import { cpuState, SEG, segment } from '../cpu-state.ts';
+import { cpuState, OPEN_ENTRIES, SEG, segment } from '../cpu-state.ts';
+import { TAG_CLOSED } from '../interp/record.ts';
 import type { RecordEmitter } from './record-emitter.ts';
 
 const EFER_SCE = 1;
@@ -103,6 +104,28 @@ const swapgs = system((e) => {
   e.setState64(cpuState.segBase.addr(0, SEG.gs), other);
 });
 
+/** Turns TLB entries that let the supervisor into user pages from one state into the other, see Tlb.listOpen. */
+function turnEntries(e: RecordEmitter, to: 'open' | 'closed'): void {
+  for (let k = 0; k < OPEN_ENTRIES; k++) {
+    const at = e.let(e.state32(cpuState.openEntry.addr(0, k)));
+    const open = e.let(e.state32(cpuState.openTag.addr(0, k)));
+    const closed = e.let(e.or(e.get(open), e.c(TAG_CLOSED)));
+    const [was, is] = to === 'open' ? [closed, open] : [open, closed];
+    e.if(e.eq(e.word(at), was), () => e.setWord(at, is));
+  }
+  e.setState32(cpuState.userOpen.offset, e.c(to === 'open' ? 1 : 0));
+}
+const stac = system((e) => {
+  e.slowIf(e.ne(e.cpl(), e.c(0)));
+  turnEntries(e, 'open');
+  e.setFlagsRest(e.or(e.flagsRest(), e.c(AC)));
+});
+const clac = system((e) => {
+  e.slowIf(e.ne(e.cpl(), e.c(0)));
+  turnEntries(e, 'closed');
+  e.setFlagsRest(e.and(e.flagsRest(), e.c(~AC)));
+});
+
 /** Descriptors of flat segments, accessed: 64-bit code of ring 0 and 3, data of ring 0 and 3. */
 const FLAT = {
   kernelCode: 0x00af_9b00_0000_ffffn,
@@ -186,4 +209,4 @@ const iretq = system((e) => {
   e.jump(rip);
 });
 
-export const SYSTEM: Readonly<Record<string, Semantics>> = { syscall, sysret, swapgs, iretq };
+export const SYSTEM: Readonly<Record<string, Semantics>> = { syscall, sysret, swapgs, iretq, stac, clac };

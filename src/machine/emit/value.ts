@@ -18,13 +18,15 @@ export const LOCAL = {
   kind: 7,
   code: 8,
   c32: 9,
-  ea: 10,
-  lip: 11,
-  ctx: 12,
-  w1: 13,
-  w2: 14,
+  /** What `ctx` turns in the place of a TLB's entry, see tlbPlace. */
+  turn: 10,
+  ea: 11,
+  lip: 12,
+  ctx: 13,
+  w1: 14,
+  w2: 15,
 } as const;
-const FIRST_POOL = 15;
+const FIRST_POOL = 16;
 const POOL64 = 40;
 export const POOLV = 12;
 export const FIRST_V = FIRST_POOL + POOL64;

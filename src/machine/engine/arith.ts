@@ -116,8 +116,11 @@ export function pushAll(c: Core, i: Insn): void {
 }
 export function popAll(c: Core, i: Insn): void {
   const z = i.opSize;
-  c.load(c.stackAt(0), 8 * z);
-  for (let r = 0; r < 8; r++) if (r !== 4) c.setGpr(r, z, c.take(z, (7 - r) * z));
+  // one that faults has popped those before: it begins anew, as the stack pointer has stayed
+  for (let r = 7; r >= 0; r--) {
+    const word = c.read(c.stackAt((7 - r) * z), z);
+    if (r !== 4) c.setGpr(r, z, word);
+  }
   c.addSp(8 * z);
 }
 

@@ -20,9 +20,10 @@ import { CodeCache } from './code-cache.ts';
 import { Core, EXC, GuestFault, HIGH } from './core.ts';
 import { DR6_BS, stepping } from './debug.ts';
 import { deliver } from './exceptions.ts';
+import { checkFirst } from './fault-order.ts';
 import { Fetcher } from './fetch.ts';
 import { ForcedEmulation } from './forced.ts';
-import { checkSse, checkUnit } from './fpu.ts';
+import { checkSse } from './fpu.ts';
 import { type HelperContext, NEXT, type Next, runHelper } from './helpers.ts';
 import { checkBranch, checkSegments, checkWrap, isString, suspect } from './limits.ts';
 import { Overrides } from './override.ts';
@@ -75,6 +76,8 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   /** vCPU blocks this engine has initialised: whose TLBs a change of a frame must reach. */
   private readonly cpus = new Set<number>();
   private compiled: Compiled | undefined;
+  /** Blocks for the interpreter before it is looked at where it is. */
+  private untilSample = 0;
   private rp = 0;
   private left = 0;
   private readonly random64 = new BigUint64Array(1);
@@ -295,16 +298,20 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
       this.left = c.get32(cpuState.fuel) | 0;
       return why;
     }
-    // the interpreter's budget is small, to see where it spends its time
-    const some = Math.min(this.left, this.compiled.regions.options.sampleEvery);
+    // the interpreter's budget is small, to see where it spends its time; what it left is for its next turn
+    const some = Math.min(this.left, this.untilSample);
     c.set32(cpuState.regionFuel, this.left);
     const why = this.compiled.run(c.cpu, this.rp, some);
-    this.left = (c.get32(cpuState.regionFuel) | 0) - some + (c.get32(cpuState.fuel) | 0);
+    const used = some - (c.get32(cpuState.fuel) | 0);
+    this.untilSample -= used;
+    this.left = (c.get32(cpuState.regionFuel) | 0) - used;
     return why;
   }
   /** The interpreter goes on where its budget ran out, at the start of a block. */
   private sample(rp: number): number {
-    if (this.compiled?.regions.sample(rp)) {
+    const regions = this.compiled?.regions;
+    this.untilSample = regions?.options.sampleEvery ?? 0;
+    if (regions?.sample(rp)) {
       this.countTo(rp, false);
       this.syncRip(rp);
     } else this.rp = rp;
@@ -360,7 +367,10 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     let rp = table === 0 ? 0 : c.m.u32(table + offset * 4);
     if (table !== 0 && rp === 0) rp = this.cache.translate(table, mfn, offset, mode);
     // the cache was emptied to make room: the table went too, start over
-    if (this.cache.flushes !== flushes) return -1;
+    if (this.cache.flushes !== flushes) {
+      this.rp = 0;
+      return -1;
+    }
     if (rp === 0) {
       this.lastError = 'no machine memory left for translated code';
       return EXIT.failed;
@@ -394,6 +404,14 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
   }
 
   private miss(rp: number): number {
+    try {
+      return this.missed(rp);
+    } catch (e) {
+      if (e instanceof GuestFault) checkFirst(this.core, this.fetcher.decodeAt());
+      throw e;
+    }
+  }
+  private missed(rp: number): number {
     const c = this.core;
     const kind = c.get32(cpuState.faultKind);
     this.atInstruction(rp);
@@ -565,7 +583,7 @@ export class InterpreterEngine implements Engine, HelperContext, TraceHost {
     const { limited, aligned } = mode;
     const checked = suspect(i, mode);
     if (checked) {
-      checkUnit(c, i);
+      checkFirst(c, i);
       checkSegments(c, i, mode);
     }
     // the bulk forms would do more than the one element that was checked, or is stepped over

@@ -4,7 +4,7 @@ import { IOPL } from '../../x86/flags.ts';
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { ATTR_P, type Core, EXC } from './core.ts';
-import { dropInnerSegments, returnStack, returnTarget } from './iret.ts';
+import { dropInnerSegments, returnPointer, returnStack, returnTarget } from './iret.ts';
 import { checkStack } from './limits.ts';
 import {
   checkTarget,
@@ -162,8 +162,8 @@ export function farReturn(c: Core, i: Insn): void {
     c.setLin(cpuState.rip, Number(ip));
     return;
   }
-  const x = returnTarget(c, sel);
   if ((sel & 3) === c.cpl) {
+    const x = returnTarget(c, sel);
     checkTarget(c, x, ip);
     c.addSp(2 * z + extra);
     setCodeSegment(c, sel, x, c.cpl);
@@ -173,12 +173,13 @@ export function farReturn(c: Core, i: Insn): void {
   c.load(c.stackAt(2 * z + extra), 2 * z);
   const sp = c.take(z, 0);
   const ss = Number(c.take(z, z)) & 0xffff;
+  const x = returnTarget(c, sel);
   const stack = returnStack(c, ss, sel & 3, (descAttr(x) & 0x200) !== 0);
   checkTarget(c, x, ip);
   setCodeSegment(c, sel, x, sel & 3);
   if (stack === 'null') c.setSeg(SEG.ss, ss, 0x40 | ((sel & 3) << 5), 0, 0);
   else c.setSeg(SEG.ss, ss, descAttr(stack) | 1, descLimit(stack), descBase(stack));
-  c.setGpr(4, c.longMode ? 8 : 4, sp);
+  returnPointer(c, z, sp);
   c.addSp(extra);
   modeChanged(c);
   dropInnerSegments(c);

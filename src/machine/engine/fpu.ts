@@ -8,6 +8,7 @@ import { usesXmm } from '../../x86/sem/vector.ts';
 import { cpuState } from '../cpu-state.ts';
 import { CR0_EM, CR0_MP, CR0_TS } from '../mmu.ts';
 import { type Core, EXC } from './core.ts';
+import { checkAligned } from './limits.ts';
 
 export const MXCSR_MASK = 0xffff;
 export const MXCSR_RESET = 0x1f80;
@@ -82,8 +83,8 @@ export const imageBytes = (c: Core): number => (c.code64 ? 416 : 288);
 
 export function fxsave(c: Core, i: Insn): void {
   checkX87(c);
+  checkAligned(c, i, 16);
   const at = c.ea(i);
-  if ((at >>> 0) & 15) c.gp();
   c.probeWrite(at, 512);
   fxImage(c, i.opSize === 8);
   c.store(at, imageBytes(c));
@@ -91,8 +92,8 @@ export function fxsave(c: Core, i: Insn): void {
 
 export function fxrstor(c: Core, i: Insn): void {
   checkX87(c);
+  checkAligned(c, i, 16);
   const at = c.ea(i);
-  if ((at >>> 0) & 15) c.gp();
   c.load(at, 512);
   if (c.buf.getUint32(24, true) & ~MXCSR_MASK) c.gp();
   loadX87(c, i.opSize === 8);

@@ -76,8 +76,7 @@ function finishIret(c: Core, r: Return): void {
   if (ssDesc) {
     if (ssDesc === 'null') c.setSeg(SEG.ss, r.ss, 0x40 | ((r.sel & 3) << 5), 0, 0);
     else c.setSeg(SEG.ss, r.ss, descAttr(ssDesc) | 1, descLimit(ssDesc), descBase(ssDesc));
-    if (r.z === 8 || c.longMode) c.setGpr(4, 8, r.sp);
-    else c.m.setU32(c.cpu + 32, Number(r.sp & 0xffff_ffffn));
+    returnPointer(c, r.z, r.sp);
     modeChanged(c);
   }
   setReturnFlags(c, r.flags, oldCpl, r.z);
@@ -107,6 +106,12 @@ export function returnStack(c: Core, ss: number, cpl: number, to64: boolean): De
   if ((ss & 3) !== cpl || (attr & 0x1a) !== 0x12 || descDpl(x) !== cpl) c.gp(ss & 0xfffc);
   if (!(attr & ATTR_P)) c.fault(EXC.SS, ss & 0xfffc);
   return x;
+}
+
+/** Takes over the stack pointer that was on the stack: all of it, but where operand and stack are of 16 bits. */
+export function returnPointer(c: Core, z: number, sp: bigint): void {
+  const size = z === 2 && c.stackMask === 0xffff ? 2 : c.longMode ? 8 : 4;
+  c.setGpr(4, size, sp);
 }
 
 function setReturnFlags(c: Core, flags: number, oldCpl: number, z: number): void {

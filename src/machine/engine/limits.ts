@@ -41,8 +41,11 @@ const expandsDown = (attr: number): boolean => (attr & 0xc) === 4;
 const writable = (attr: number): boolean => (attr & 0xa) === 2;
 const readable = (attr: number): boolean => (attr & 0xa) !== 8;
 
+const ops = (names: string): Set<number> => new Set(names.split(' ').map((n) => X[n as keyof typeof X]));
 /** Memory operands that are not accessed. */
-const ADDRESS_ONLY = new Set<number>([X.lea, X.nop, X.prefetch, X.invlpg]);
+const ADDRESS_ONLY = ops(
+  'lea nop prefetch invlpg invalid ud0 ud1 vmptrld vmptrst vmclear vmxon vmread vmwrite invept invvpid',
+);
 const TWO_STRINGS = new Set<number>([X.movs, X.cmps]);
 const FROM_STRING = new Set<number>([X.lods, X.outs]);
 const TO_STRING = new Set<number>([X.stos, X.scas, X.ins]);
@@ -60,10 +63,9 @@ const ABOVE = new Map<number, number>([
   [X.popa, 8],
   [X.ret, 1],
 ]);
-const ops = (names: string): Set<number> => new Set(names.split(' ').map((n) => X[n as keyof typeof X]));
-/** Their memory operand comes first and is only read. */
+/** Their memory operand comes first and is only read, or whether it is written shows later. */
 const SOURCE_FIRST = ops(
-  'cmp test bt mul imul div idiv push call jmp callf jmpf lgdt lidt lldt ltr lmsw verr verw fxrstor xrstor ' +
+  'cmp test bt mul imul div idiv push call jmp callf jmpf lgdt lidt lldt ltr lmsw verr verw arpl fxrstor xrstor ' +
     'ldmxcsr clflush clflushopt clwb',
 );
 /** x87 instructions that write memory; all others read it. */
@@ -115,7 +117,10 @@ export function checkSegments(c: Core, i: Insn, mode: Mode): void {
   if (isString(i)) {
     const mask = i.addrSize === 2 ? 0xffff : ALL;
     if (i.rep !== 0 && (c.gpr32(1) & mask) === 0) return;
-    if (!TO_STRING.has(i.op)) check(i.seg, (c.gpr32(RSI) & mask) >>> 0, i.opSize);
+    const from = (c.gpr32(RSI) & mask) >>> 0;
+    if (!TO_STRING.has(i.op)) check(i.seg, from, i.opSize);
+    // the source is read before the destination is looked at
+    if (TWO_STRINGS.has(i.op)) c.probe((c.segBase(i.seg) + from) >>> 0, i.opSize, false);
     const write = i.op !== X.cmps && i.op !== X.scas;
     if (!FROM_STRING.has(i.op)) check(SEG.es, (c.gpr32(RDI) & mask) >>> 0, i.opSize, write);
     return;
@@ -186,6 +191,12 @@ function checkAlignment(c: Core, s: number, offset: number, unit: number): void 
   if (linear & (unit - 1)) c.fault(EXC.AC, 0);
 }
 
+/** Faults if the memory operand is misaligned; it need not be canonical, which matters later. */
+export function checkAligned(c: Core, i: Insn, unit: number): void {
+  const base = c.lin({ offset: cpuState.segBase.offset + 8 * c.effectiveSeg(i.seg) });
+  if ((c.offsetOf(i) + BigInt(base)) & BigInt(unit - 1)) c.gp();
+}
+
 /** Where a near branch has gone is within the code segment, or else it has done nothing. */
 export function checkBranch(c: Core, i: Insn, sp: number, cx: number): void {
   if (c.code64 || !NEAR.has(i.op) || c.lin(cpuState.rip) <= limitOf(c, SEG.cs)) return;
@@ -201,6 +212,11 @@ export function allows(attr: number, limit: number, offset: number, size: number
   const last = offset + size - 1;
   if (!expandsDown(attr)) return last <= limit;
   return offset > limit && last <= (attr & ATTR_D ? ALL : 0xffff);
+}
+
+/** Faults unless a memory operand that was read may be written as well. */
+export function checkWritable(c: Core, i: Insn): void {
+  if (!c.code64 && !writable(c.segAttr(i.seg))) c.gp();
 }
 
 /** Faults unless `size` bytes at `by` from the stack pointer are the stack's. */

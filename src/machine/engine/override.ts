@@ -6,7 +6,7 @@
  * these cases without knowing of them, a device is read and written once, and nothing is written before all is checked.
  */
 import { cpuState } from '../cpu-state.ts';
-import { KIND_ATOMIC, KIND_READ, KIND_WRITE, TLB_ENTRIES, TLB_READ, TLB_WRITE } from '../interp/record.ts';
+import { KIND_ATOMIC, KIND_READ, KIND_WRITE, TLB_READ, TLB_WRITE, tlbPlace } from '../interp/record.ts';
 import type { Core } from './core.ts';
 import { HIGH } from './core.ts';
 
@@ -53,7 +53,7 @@ export class Overrides {
     const { c } = this;
     const { m, cpu } = c;
     const tlb = how === KIND_READ ? TLB_READ : TLB_WRITE;
-    const entry = cpu + tlb + ((linear >>> 12) & (TLB_ENTRIES - 1)) * 16;
+    const entry = cpu + tlb + tlbPlace(linear, c.get32(cpuState.tlbCtx)) * 16;
     // the address as the interpreter has it: not wrapped in legacy modes
     const lo = m.u32(cpu + cpuState.faultAddr.offset);
     const full = m.s32(cpu + cpuState.faultAddr.offset + 4) * HIGH + lo;

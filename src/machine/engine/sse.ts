@@ -6,6 +6,7 @@ import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { cpuState } from '../cpu-state.ts';
 import type { Core } from './core.ts';
+import { checkAligned } from './limits.ts';
 import { missing } from './missing.ts';
 import { registerSseFloat } from './sse-float.ts';
 import { Operands } from './sse-operands.ts';
@@ -16,6 +17,9 @@ export type SseHelper = (o: Operands) => void;
 /** 16-byte operands that may lie anywhere. @spec SDM 1 11.2.1 */
 const UNALIGNED = new Set([X.movups, X.movupd, X.movdqu, X.lddqu]);
 
+/** An extension that is not there has no misaligned operands either. */
+const ABSENT = new Set([X.gf2p8mulb, X.gf2p8affineqb, X.gf2p8affineinvqb]);
+
 const table = new Map<number, SseHelper>();
 
 /** Runs an SSE instruction. */
@@ -23,14 +27,10 @@ export function runSse(c: Core, i: Insn): void {
   if (i.op === X.invalid) missing(c, i);
   const run = table.get(i.op);
   const m = i.operands.find((o) => o.kind === OPK.mem);
-  if (m?.size === 16 && !UNALIGNED.has(i.op) && (lowAddress(c, i) & 15n) !== 0n) c.gp();
+  if (ABSENT.has(i.op)) missing(c, i);
+  if (m?.size === 16 && !UNALIGNED.has(i.op)) checkAligned(c, i, 16);
   if (!run) missing(c, i);
   run(new Operands(c, i));
-}
-
-/** Linear address of the memory operand, which need not be canonical: a misaligned one faults before that matters. */
-function lowAddress(c: Core, i: Insn): bigint {
-  return c.offsetOf(i) + BigInt(c.lin({ offset: cpuState.segBase.offset + 8 * c.effectiveSeg(i.seg) }));
 }
 
 /** Stores the bytes of operand 0 whose byte in operand 1 has its top bit set, at (R)DI. */

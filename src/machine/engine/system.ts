@@ -8,6 +8,7 @@ import { CR0_EM, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_PAE, CR4_PCIDE, EFER_LMA } 
 import { ATTR_L, ATTR_P, type Core, EXC } from './core.ts';
 import { noteDebug } from './debug.ts';
 import { ioplAllows } from './far.ts';
+import { checkWritable } from './limits.ts';
 import { cr4Offered } from './offered.ts';
 import {
   descAttr,
@@ -260,8 +261,8 @@ export function arpl(c: Core, i: Insn): void {
   const sel = c.operand(i, d, 2);
   const rpl = c.operand(i, s, 2) & 3n;
   const raise = (sel & 3n) < rpl;
+  if (raise && d.kind === OPK.mem) checkWritable(c, i);
   if (raise) c.setOperand(i, d, 2, (sel & ~3n) | rpl);
-  else if (d.kind === OPK.mem) c.probeWrite(c.ea(i), 2);
   c.setStatus(raise ? c.flags | ZF : c.flags & ~ZF);
 }
 

@@ -10,7 +10,6 @@ import type { Mem } from '../../base/mem.ts';
 /** In a tag: the generation, above the privilege. */
 const GEN_SHIFT = 5;
 const GEN_MASK = 127 << GEN_SHIFT;
-export const TAG_USER = 0x10;
 /** The entry's fourth word. */
 export const ENTRY_FLAGS = 12;
 export const ENTRY_GLOBAL = 1;
@@ -61,24 +60,9 @@ export class Space {
 export class Spaces {
   readonly byNumber = new Map<number, Space>();
   current: Space;
-  /** Entries that let the supervisor into user pages, until EFLAGS.AC is cleared. */
-  open: number[] = [];
 
   constructor(number: number, generation: number) {
     this.current = new Space(generation);
     this.byNumber.set(number, this.current);
-  }
-
-  /**
-   * SMAP holds again: what was open is closed. The page stays known to user code, which may do there what the
-   * supervisor did: unless that could write anywhere, without CR0.WP.
-   */
-  close(m: Mem, live: number, writeProtect: boolean): void {
-    for (const at of this.open) {
-      const tag = m.u32(at);
-      if (generationOf(tag) !== live || tag & TAG_USER || !(m.u32(at + ENTRY_FLAGS) & ENTRY_OPEN)) continue;
-      m.setU32(at, writeProtect ? tag | TAG_USER : 0);
-    }
-    this.open.length = 0;
   }
 }

@@ -4,16 +4,27 @@
  * A tag holds the page, a generation and the privilege (see record.ts). A flush takes a new generation, and sweeps only
  * when there is none left. Address spaces and global pages: see tlb-spaces.ts.
  */
-import { cpuState } from '../cpu-state.ts';
-import { EXEC_ENTRIES, TLB_ENTRIES, TLB_EXEC, TLB_READ, TLB_WRITE } from '../interp/record.ts';
+import { cpuState, OPEN_ENTRIES } from '../cpu-state.ts';
+import {
+  EXEC_ENTRIES,
+  TAG_CLOSED,
+  TAG_USER,
+  TLB_ENTRIES,
+  TLB_EXEC,
+  TLB_READ,
+  TLB_WRITE,
+  tlbPlace,
+} from '../interp/record.ts';
 import { frameInfo } from '../machine.ts';
-import { CR0_WP, CR4_PCIDE, CR4_SMAP } from '../mmu.ts';
+import { CR4_PCIDE, CR4_SMAP } from '../mmu.ts';
 import { FRAME_WRITTEN } from './code-cache.ts';
 import { type Core, HIGH } from './core.ts';
 import { setContext } from './segments.ts';
 import { ENTRY_FLAGS, ENTRY_GLOBAL, ENTRY_OPEN, Space, Spaces } from './tlb-spaces.ts';
 
 const MAX_GENERATION = 127;
+/** Bears no entry. */
+const NO_TAG = 1;
 const PCID_MASK = 0xfff;
 const REGION = 0x20_0000;
 const REGIONS = 4096;
@@ -22,6 +33,7 @@ export class Tlb {
   private readonly c: Core;
   /** Regions (hashed, in either half) of which a piece of a large page may be cached: INVLPG there must reach all of it. */
   private readonly largeRegions = new Uint8Array(2 * REGIONS);
+  private nextOpen = 0;
   /** Address spaces of each vCPU. */
   private readonly spaces = new Map<number, Spaces>();
 
@@ -37,6 +49,7 @@ export class Tlb {
     c.set32(cpuState.flushedAt, gen);
     c.set32(cpuState.largeSeen, 0);
     c.set32(cpuState.userOpen, 0);
+    for (let k = 0; k < OPEN_ENTRIES; k++) c.m.setU32(cpuState.openTag.addr(c.cpu, k), NO_TAG);
     c.set32(cpuState.generation, gen);
     setContext(c);
     this.spaces.set(c.cpu, new Spaces(this.spaceNumber(), this.nextGeneration()));
@@ -102,7 +115,11 @@ export class Tlb {
     const { c } = this;
     if (c.get32(cpuState.userOpen) === 0) return;
     c.set32(cpuState.userOpen, 0);
-    this.own.close(c.m, this.live, (c.get32(cpuState.cr0) & CR0_WP) !== 0);
+    for (let k = 0; k < OPEN_ENTRIES; k++) {
+      const at = c.m.u32(cpuState.openEntry.addr(c.cpu, k));
+      const tag = c.m.u32(cpuState.openTag.addr(c.cpu, k));
+      if (at !== 0 && c.m.u32(at) === tag) c.m.setU32(at, tag | TAG_CLOSED);
+    }
   }
 
   private nextGeneration(): number {
@@ -127,16 +144,18 @@ export class Tlb {
   invalidate(linear: number): void {
     if (this.c.get32(cpuState.largeSeen) && this.largeRegions[region(linear)]) return this.flush();
     const { m, cpu } = this.c;
-    const page = (linear >>> 12) & (TLB_ENTRIES - 1);
-    m.setU32(cpu + TLB_READ + page * 16, 0);
-    m.setU32(cpu + TLB_WRITE + page * 16, 0);
-    m.setU32(cpu + TLB_EXEC + (page & (EXEC_ENTRIES - 1)) * 16, 0);
+    for (const context of [0, TAG_USER]) {
+      const at = tlbPlace(linear, context) * 16;
+      m.setU32(cpu + TLB_READ + at, 0);
+      m.setU32(cpu + TLB_WRITE + at, 0);
+    }
+    m.setU32(cpu + TLB_EXEC + ((linear >>> 12) & (EXEC_ENTRIES - 1)) * 16, 0);
   }
 
   /** Enters a data page for reading, and for writing if it was translated for that. */
   fillData(linear: number, a: number, write: boolean): void {
     const { m, cpu, machine } = this.c;
-    const slot = ((linear >>> 12) & (TLB_ENTRIES - 1)) * 16;
+    const slot = tlbPlace(linear, this.c.get32(cpuState.tlbCtx)) * 16;
     const flags = this.flagsOf();
     this.noteLarge(linear);
     this.enter(cpu + TLB_READ + slot, linear, a - (linear >>> 0), flags);
@@ -164,11 +183,26 @@ export class Tlb {
   private enter(at: number, linear: number, value: number, flags: number): void {
     const { m, cpu } = this.c;
     if ((flags & ENTRY_GLOBAL) === 0) this.own.current.note(m, at, this.live);
-    if (flags & ENTRY_OPEN) this.c.set32(cpuState.userOpen, this.own.open.push(at));
-    m.setU32(at, ((linear & ~0xfff) | m.u32(cpu + cpuState.tlbCtx.offset)) >>> 0);
+    const tag = ((linear & ~0xfff) | m.u32(cpu + cpuState.tlbCtx.offset)) >>> 0;
+    if (flags & ENTRY_OPEN) this.listOpen(at, tag);
+    m.setU32(at, tag);
     m.setU32(at + 4, Math.floor(linear / HIGH) | 0);
     m.setU32(at + 8, value | 0);
     m.setU32(at + ENTRY_FLAGS, flags);
+  }
+
+  /** STAC and CLAC open and close the entry from now on; the one that was listed longest goes. */
+  private listOpen(at: number, tag: number): void {
+    const { m, cpu } = this.c;
+    const listed = Array.from({ length: OPEN_ENTRIES }, (_, k) => m.u32(cpuState.openEntry.addr(cpu, k)));
+    const known = listed.indexOf(at);
+    const k = known >= 0 ? known : this.nextOpen++ % OPEN_ENTRIES;
+    const old = m.u32(cpuState.openEntry.addr(cpu, k));
+    const oldTag = m.u32(cpuState.openTag.addr(cpu, k));
+    if (old !== 0 && old !== at && (m.u32(old) & ~TAG_CLOSED) >>> 0 === oldTag) m.setU32(old, 0);
+    m.setU32(cpuState.openEntry.addr(cpu, k), at);
+    m.setU32(cpuState.openTag.addr(cpu, k), tag);
+    this.c.set32(cpuState.userOpen, 1);
   }
 
   private noteLarge(linear: number): void {

@@ -7,6 +7,7 @@ import { cpuState } from '../cpu-state.ts';
 import { CR0_TS } from '../mmu.ts';
 import { type Core, EXC } from './core.ts';
 import { finit, fxImage, loadSse, loadX87, MXCSR_MASK, MXCSR_RESET } from './fpu.ts';
+import { checkAligned } from './limits.ts';
 import { xcr0Offered } from './offered.ts';
 
 const CR4_OSXSAVE = 0x4_0000;
@@ -44,9 +45,8 @@ export function xsetbv(c: Core): void {
 function area(c: Core, i: Insn): number {
   requireXsave(c);
   if (c.get32(cpuState.cr0) & CR0_TS) c.fault(EXC.NM);
-  const at = c.ea(i);
-  if ((at >>> 0) & 63) c.gp();
-  return at;
+  checkAligned(c, i, 64);
+  return c.ea(i);
 }
 /** Components the instruction is asked for. */
 const requested = (c: Core): number => c.gpr32(0) & c.get32(cpuState.xcr0);

@@ -33,9 +33,7 @@ export function buildInterpreter(minPages: number, maxPages: number): Uint8Array
 function body(): Code {
   const e = new InterpEmitter();
   const { code } = e;
-  code.get(LOCAL.cpu);
-  code.mem(OP.i64_load, 3, cpuState.tlbCtx.offset);
-  code.set(LOCAL.ctx);
+  e.loadContext();
   code.get(LOCAL.cpu);
   code.mem(OP.i64_load, 3, cpuState.rip.offset);
   code.set(LOCAL.lip);

@@ -52,6 +52,14 @@ export const CPU_BYTES = TLB_EXEC + EXEC_ENTRIES * 16;
 /** Low tag bits: 3:0 alignment (always 0 in a tag), 11:4 context. */
 /** In a tag, and in tlbCtx: the entry is ring 3's. */
 export const TAG_USER = 0x10;
+/** In a tag: the entry matches nothing, and can be made to match again (tags have no low bits). */
+export const TAG_CLOSED = 8;
+/**
+ * Number of the entry for a page in a TLB for data: as the supervisor and as the user sees it are half a TLB apart, so
+ * that neither puts the other out. `context` is tlbCtx.
+ */
+export const tlbPlace = (linear: number, context: number): number =>
+  ((linear >>> 12) ^ (context & TAG_USER ? TLB_ENTRIES / 2 : 0)) & (TLB_ENTRIES - 1);
 
 /** faultKind: what was attempted, and the size in bytes above. */
 export const KIND_READ = 1;

@@ -3,7 +3,6 @@
  * Each entry says how operand 0 is accessed, so that the engine makes (and faults) the access first.
  */
 import {
-  AC,
   carry,
   condition,
   flagsAdd,
@@ -246,14 +245,6 @@ export const INTEGER: Readonly<Record<string, Semantics>> = {
   sti: sem('none', (e) => {
     e.slowIf(e.ne(e.or(e.cpl(), e.irqWindow()), e.c(0)));
     e.setFlagsRest(e.or(e.flagsRest(), e.c(IF_BIT)));
-  }),
-  stac: sem('none', (e) => {
-    e.slowIf(e.ne(e.cpl(), e.c(0)));
-    e.setFlagsRest(e.or(e.flagsRest(), e.c(AC)));
-  }),
-  clac: sem('none', (e) => {
-    e.slowIf(e.ne(e.or(e.cpl(), e.userOpen()), e.c(0)));
-    e.setFlagsRest(e.and(e.flagsRest(), e.c(~AC)));
   }),
   pushf: sem('w', (e, z) => {
     e.slowIf(e.ne(e.and(e.flagsRest(), e.c(0x20000)), e.c(0)));

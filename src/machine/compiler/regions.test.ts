@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { TestCpu } from '../testing.ts';
+import { COMPILE_ALL, type CompileOptions } from './regions.ts';
+
+const CODE = 0x40_0000;
+const STACK = 0x50_0000;
+/** Hot soon, and in the middle of what runs. */
+const SOON: CompileOptions = { sampleEvery: 4, hot: 2, batch: 1, patience: 0 };
+
+/** Runs code in ring 3 until its HLT, which is #GP there; answers RAX. */
+function run(code: string, compile: CompileOptions | undefined, pages = 1): bigint {
+  const t = new TestCpu(undefined, { compile });
+  const bytes = Uint8Array.from(Buffer.from(code.replace(/\s/g, ''), 'hex'));
+  for (let k = 0; k < pages; k++) {
+    const page = t.map(CODE + 4096 * k);
+    t.m.write(page, bytes.subarray(4096 * k, 4096 * (k + 1)));
+  }
+  t.map(STACK - 4096);
+  t.m.setU64(t.cpu + 8 * 4, BigInt(STACK));
+  t.user(CODE, 2);
+  t.m.setU64(t.cpu + 8 * 4, BigInt(STACK));
+  const outcome = t.run();
+  expect(outcome.vector).toBe(13);
+  return t.m.u64(t.cpu);
+}
+
+describe.each([
+  ['from the start', COMPILE_ALL],
+  ['once it is hot', SOON],
+])('code compiled %s', (_, compile) => {
+  it('loops in loops', () => {
+    // xor eax,eax; mov ecx,50; outer: mov edx,40; inner: add rax,rdx; dec edx; jnz inner; dec ecx; jnz outer; hlt
+    const code = '31c0 b932000000 ba28000000 4801d0 ffca 75f9 ffc9 75f0 f4';
+    expect(run(code, compile)).toBe(41_000n);
+  });
+
+  it('sees what it writes over itself', () => {
+    // xor eax,eax; mov ecx,100; loop: add rax,imm32; inc dword [the immediate]; dec ecx; jnz loop; hlt
+    const code = '31c0 b964000000 480501000000 ff05f6ffffff ffc9 75f0 f4';
+    expect(run(code, compile)).toBe(5050n);
+  });
+
+  it('calls, and returns to where it was called from or elsewhere', () => {
+    // xor eax,eax; mov ecx,60; loop: call f; dec ecx; jnz loop; hlt
+    // f: add eax,3; test cl,7; jnz r; add qword [rsp],0 (the same place); r: ret
+    const code = '31c0 b93c000000 e805000000 ffc9 75f7 f4 83c003 f6c107 7505 4883042400 c3';
+    expect(run(code, compile)).toBe(180n);
+  });
+
+  it('recurses', () => {
+    // mov edi,15; xor eax,eax; call fib; hlt
+    // fib: cmp edi,1; jbe leaf; push rdi; dec edi; call fib; pop rdi; sub edi,2; call fib; ret; leaf: add eax,edi; ret
+    const code =
+      'bf0f000000 31c0 e801000000 f4' + '83ff01 7613 57 ffcf e8f3ffffff 5f 83ef02 e8eaffffff c3 00 01f8 c3';
+    expect(run(code, compile)).toBe(610n);
+  });
+
+  it('goes on across pages, with an instruction that lies on both', () => {
+    // xor eax,eax; mov ecx,80; jmp 0xffe; at 0xffe: add eax,0x01020304 (5 bytes); dec ecx; jnz 0xffe; hlt
+    const head = '31c0 b950000000 e9f20f0000'.replace(/\s/g, '');
+    const code = `${head}${'90'.repeat(0xffe - head.length / 2)}0504030201 ffc9 75f7 f4`;
+    expect(run(code, compile, 2)).toBe(BigInt((0x0102_0304 * 80) % 2 ** 32));
+  });
+});

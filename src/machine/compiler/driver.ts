@@ -125,7 +125,9 @@ function afterRegion(e: DriverEmitter): void {
   code.mem(OP.i32_load, 2, cpuState.regionFuel.offset);
   code.i32(1);
   code.op(OP.i32_sub);
-  code.tee(LOCAL.bn);
+  code.set(LOCAL.bn);
+  e.store(cpuState.regionFuel.offset, LOCAL.bn);
+  code.get(LOCAL.bn);
   code.i32(0);
   code.op(OP.i32_lt_s);
   e.open('inner', OP.if);
@@ -134,7 +136,6 @@ function afterRegion(e: DriverEmitter): void {
   code.set(why);
   e.br('leave');
   e.end();
-  e.store(cpuState.regionFuel.offset, LOCAL.bn);
   e.br('next');
   e.end();
   e.load(cpuState.exitRp.offset, rp);

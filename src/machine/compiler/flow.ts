@@ -17,6 +17,8 @@ export interface Way extends Place {
   readonly block: number;
   /** A page whose translation must be as it was, since the block is on it. */
   readonly guard?: number | undefined;
+  /** The record to go on at in the interpreter, which finds out about the page, where the way cannot be taken. */
+  readonly instead?: number;
   /** Out of the region: what the address is masked with, where that is narrower than 64 bits. */
   readonly mask?: bigint;
 }
@@ -276,7 +278,8 @@ export class FlowFinder {
     if (special === 'goto') return to;
     // the rest of the instruction is on the page behind
     const known = this.tables(page + 1) === mem.u32(recordOf(at) + REC.imm);
-    return known ? { ...to, guard: page + 1 } : { ...to, block: -1 };
+    const instead = recordOf(at);
+    return known ? { ...to, guard: page + 1, instead } : { ...to, block: -1, instead };
   }
   /** The record behind a region's entry. */
   private original(record: number): number {

@@ -155,7 +155,7 @@ class RegionFilling implements Filling<Pending | undefined> {
   }
 
   private way(to: Way, follow: () => void): void {
-    if (to.block < 0) return this.e.leaveFor(to, to.mask);
+    if (to.block < 0) return this.leaveFor(to);
     if (to.guard !== undefined) this.guard(to, to.guard);
     follow();
   }
@@ -168,8 +168,12 @@ class RegionFilling implements Filling<Pending | undefined> {
     code.op(OP.i64_add);
     pageDiffers(e, () => code.i32(this.tables(page)));
     e.open('inner', OP.if);
-    e.leaveFor(to);
+    this.leaveFor(to);
     e.end();
+  }
+  private leaveFor(to: Way): void {
+    if (to.instead === undefined) this.e.leaveFor(to, to.mask);
+    else this.e.leaveAt(LEAVE.resume, to.instead, to.page, 0);
   }
 
   // --- records -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { EXIT } from '../platform.ts';
 import { TestCpu } from '../testing.ts';
 import { COMPILE_ALL, type CompileOptions } from './regions.ts';
 
@@ -8,7 +9,7 @@ const STACK = 0x50_0000;
 const SOON: CompileOptions = { sampleEvery: 4, hot: 2, batch: 1, patience: 0 };
 
 /** Runs code in ring 3 until its HLT, which is #GP there; answers RAX. */
-function run(code: string, compile: CompileOptions | undefined, pages = 1): bigint {
+function run(code: string, compile: CompileOptions | undefined, pages = 1, flushes = false): bigint {
   const t = new TestCpu(undefined, { compile });
   const bytes = Uint8Array.from(Buffer.from(code.replace(/\s/g, ''), 'hex'));
   for (let k = 0; k < pages; k++) {
@@ -19,6 +20,11 @@ function run(code: string, compile: CompileOptions | undefined, pages = 1): bigi
   t.m.setU64(t.cpu + 8 * 4, BigInt(STACK));
   t.user(CODE, 2);
   t.m.setU64(t.cpu + 8 * 4, BigInt(STACK));
+  // with flushes: little by little, and what the TLBs know is forgotten each time
+  for (let k = 0; flushes && k < 200; k++) {
+    if (t.engine.run(t.cpu, 4) !== EXIT.budget) throw new Error('over before all was flushed');
+    t.engine.flushTlb(t.cpu);
+  }
   const outcome = t.run();
   expect(outcome.vector).toBe(13);
   return t.m.u64(t.cpu);
@@ -60,5 +66,7 @@ describe.each([
     const head = '31c0 b950000000 e9f20f0000'.replace(/\s/g, '');
     const code = `${head}${'90'.repeat(0xffe - head.length / 2)}0504030201 ffc9 75f7 f4`;
     expect(run(code, compile, 2)).toBe(BigInt((0x0102_0304 * 80) % 2 ** 32));
+    const long = code.replace('b950000000', 'b9a0860100');
+    expect(run(long, compile, 2, true)).toBe((0x0102_0304n * 100_000n) % 2n ** 32n);
   });
 });

@@ -4,7 +4,7 @@
  * be entered again. What was never decoded is not part of it, since it never ran.
  */
 import type { Mem } from '../../base/mem.ts';
-import { HANDLERS, SPECIAL, type Special } from '../interp/handlers.ts';
+import { HANDLERS, originalRecord, SPECIAL, type Special } from '../interp/handlers.ts';
 import { REC } from '../interp/record.ts';
 
 /** A place in the code, in pages from the region's base page. */
@@ -121,7 +121,7 @@ export class FlowFinder {
 
   find(record: number): Flow {
     const nowhere = { page: 0, off: 0, block: -1 };
-    const first = key(0, 0, this.original(record));
+    const first = key(0, 0, originalRecord(this.mem, record));
     this.contexts.push({ depth: 0, caller: -1, entry: first, back: nowhere });
     this.lead(first);
     this.function();
@@ -255,7 +255,7 @@ export class FlowFinder {
     const page = Math.floor(offset / 4096);
     const off = offset - page * 4096;
     const table = Math.abs(page) < PAGES / 2 ? this.tables(page) : 0;
-    const record = table === 0 ? 0 : this.original(this.mem.u32(table + off * 4));
+    const record = table === 0 ? 0 : originalRecord(this.mem, this.mem.u32(table + off * 4));
     const block = record === 0 ? -1 : key(contextOf(from), page, record);
     return { block, page, off, guard: page === pageOf(from) ? undefined : page };
   }
@@ -273,20 +273,13 @@ export class FlowFinder {
     const { mem } = this;
     const page = pageOf(at);
     if (special === 'nextPage') return this.after(at);
-    const record = this.original(mem.u32(recordOf(at) + REC.slot));
+    const record = originalRecord(mem, mem.u32(recordOf(at) + REC.slot));
     const to = { block: key(contextOf(at), page, record), page, off: mem.u16(record + REC.off) };
     if (special === 'goto') return to;
     // the rest of the instruction is on the page behind
     const known = this.tables(page + 1) === mem.u32(recordOf(at) + REC.imm);
     const instead = recordOf(at);
     return known ? { ...to, guard: page + 1, instead } : { ...to, block: -1, instead };
-  }
-  /** The record behind a region's entry. */
-  private original(record: number): number {
-    if (record === 0) return 0;
-    return SPECIAL[this.mem.u16(record + REC.handler)] === 'region'
-      ? this.mem.u32(record + REC.slot)
-      : record;
   }
 
   // --- blocks ------------------------------------------------------------------------------------------------------

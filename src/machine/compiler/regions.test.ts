@@ -61,6 +61,17 @@ describe.each([
     expect(run(code, compile)).toBe(610n);
   });
 
+  it('is run into by code that was decoded later, after it was dropped for a change on another page', () => {
+    // xor eax,eax; mov ecx,100; xor r8d,r8d; jmp a
+    // b: mov dword [the immediate in f],2; mov ecx,10
+    // a: call f; dec ecx; jnz a; inc r8d; cmp r8d,1; je b; hlt      on the next page: f: add eax,1; ret
+    const head =
+      '31c0 b964000000 4531c0 eb0f c705eb0f000002000000 b90a000000' +
+      'e8e00f0000 ffc9 75f7 41ffc0 4183f801 74df f4';
+    const length = head.replace(/\s/g, '').length / 2;
+    expect(run(`${head}${'90'.repeat(4096 - length)}0501000000 c3`, compile, 2)).toBe(120n);
+  });
+
   it('goes on across pages, with an instruction that lies on both', () => {
     // xor eax,eax; mov ecx,80; jmp 0xffe; at 0xffe: add eax,0x01020304 (5 bytes); dec ecx; jnz 0xffe; hlt
     const head = '31c0 b950000000 e9f20f0000'.replace(/\s/g, '');

@@ -6,7 +6,7 @@ import { DECODE_OK, DECODE_TRUNCATED, decode } from '../../x86/decoder.ts';
 import { type CodeSize, Insn } from '../../x86/insn.ts';
 import { VEX_OPS } from '../../x86/sem/bmi.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
-import { specialOf } from '../interp/handlers.ts';
+import { originalRecord, specialOf } from '../interp/handlers.ts';
 import { FLOW, Lowering } from '../interp/lower.ts';
 import { REC } from '../interp/record.ts';
 import { frameInfo, type Machine } from '../machine.ts';
@@ -162,7 +162,7 @@ export class CodeCache {
     this.prepare(mode, table, first);
     let off = offset;
     for (let n = 1; ; n++) {
-      const known = n > 1 && off < 4096 ? mem.u32(table + off * 4) : 0;
+      const known = n > 1 && off < 4096 ? originalRecord(mem, mem.u32(table + off * 4)) : 0;
       l.n = n - 1;
       if (known !== 0) {
         l.off = off;

@@ -2,12 +2,14 @@
  * Which handlers the interpreter has: (operation, size, operand form, variant). What is not here is made of several
  * records by the lowering, or runs in a helper. V8 compiles one function of a few hundred of these well.
  */
+import type { Mem } from '../../base/mem.ts';
 import type { Semantics } from '../../x86/sem/common.ts';
 import { INTEGER } from '../../x86/sem/integer.ts';
 import type { Size } from '../../x86/sem/sem.ts';
 import { VECTOR } from '../../x86/sem/vector.ts';
 import { SYSTEM } from '../emit/system.ts';
 import type { Place } from './emitter.ts';
+import { REC } from './record.ts';
 
 export const FORM = {
   none: 0,
@@ -164,3 +166,7 @@ export function handlerOf(name: string, z: number, form: Form, s = 0): number {
   return index.get(`${name}/${z}/${form}/${s}`) ?? -1;
 }
 export const specialOf = (name: Special): number => SPECIAL.indexOf(name);
+const REGION = specialOf('region');
+/** The record behind a compiled region's entry, which is gone when the region is; any other record as it is. */
+export const originalRecord = (mem: Mem, record: number): number =>
+  record !== 0 && mem.u16(record + REC.handler) === REGION ? mem.u32(record + REC.slot) : record;

@@ -4,7 +4,7 @@
  */
 import type { Guest } from '../guest.ts';
 import { cr, mem, R } from '../registers.ts';
-import { emitTables, emitWorld, entryAt, PLACE, testAddress } from './paging-world.ts';
+import { emitPath, emitTables, emitWorld, entryAt, PLACE, testAddress } from './paging-world.ts';
 
 const V = testAddress('long');
 const LEAF = entryAt('long', 1, V);
@@ -106,12 +106,7 @@ export function memoryCode(g: Guest): void {
   g.variable('mx.got', 8);
   g.data('mx.new', () => a.db(NEW, 0, 0, 0));
   for (const [i, [, c]] of all.entries()) g.data(`mx.code${i}`, () => a.db(...c.code, ...VICTIM));
-  for (const [level, next] of [
-    [4, 3],
-    [3, 2],
-    [2, 1],
-  ] as const)
-    a.mov(mem(32, entryAt('long', level, V)), PLACE.tables[next]! | 7);
+  emitPath(g, V);
   a.mov(mem(32, LEAF), PAGE | 3);
   a.mov(mem(32, LEAF + 8), (PAGE + 4096) | 3);
   a.mov(R.eax, PLACE.top);

@@ -5,7 +5,7 @@
 import type { Guest } from '../guest.ts';
 import { cr, indexed, mem, R, type Reg } from '../registers.ts';
 import { FORMS } from './memory-forms.ts';
-import { emitTables, emitWorld, entryAt, PLACE, testAddress } from './paging-world.ts';
+import { emitPath, emitTables, emitWorld, entryAt, PLACE, testAddress } from './paging-world.ts';
 
 const V = testAddress('long');
 const LEAF = entryAt('long', 1, V);
@@ -41,13 +41,10 @@ const STEPS: readonly Step[] = [
   { name: 'both present', pages: [3, 3] },
 ];
 
-/** Runs the form of RBP with its operand at offset EDX; leaves its registers in mc.regs and its memory in mc.window. */
-function emitRun(g: Guest): void {
+/** Writes the window as it is before a run to EDI. */
+function emitPattern(g: Guest): void {
   const { a } = g;
   const fill = a.fresh('fill');
-  a.label('mc.run');
-  a.mov(mem(32, 'mc.offset'), R.edx);
-  a.lea(R.rdi, mem(64, R.rdx, FIRST - BELOW));
   a.mov(R.ecx, WINDOW);
   a.mov(R.eax, field('start'));
   a.label(fill);
@@ -55,6 +52,15 @@ function emitRun(g: Guest): void {
   a.alu('add', R.eax, field('step'));
   a.dec(R.ecx);
   a.j('nz', fill);
+}
+
+/** Runs the form of RBP with its operand at offset EDX; leaves its registers in mc.regs and its memory in mc.window. */
+function emitRun(g: Guest): void {
+  const { a } = g;
+  a.label('mc.run');
+  a.mov(mem(32, 'mc.offset'), R.edx);
+  a.lea(R.rdi, mem(64, R.rdx, FIRST - BELOW));
+  emitPattern(g);
   a.mov(R.rbx, V);
   a.alu('add', R.rbx, R.rdx);
   a.mov(R.esi, 'mc.mxcsr');
@@ -220,12 +226,7 @@ export function memoryCrossing(g: Guest): void {
   emitWorld(g, 'long');
   emitTables(g, 'long');
   emitData(g);
-  for (const [level, next] of [
-    [4, 3],
-    [3, 2],
-    [2, 1],
-  ] as const)
-    a.mov(mem(32, entryAt('long', level, V)), PLACE.tables[next]! | 7);
+  emitPath(g, V);
   a.mov(R.eax, PLACE.top);
   a.mov(cr(3), R.rax);
   a.mov(R.ebp, 'mc.forms');
@@ -240,7 +241,8 @@ export function memoryCrossing(g: Guest): void {
   keep(g, 'mc.regs1', 'mc.regs', REGS);
   a.alu('cmp', mem(32, 'pg.vector'), 6);
   g.when('nz', () => wrong(g, 'inside', 'faulted'));
-  emitPatternWindow(g);
+  a.mov(R.edi, 'mc.window0');
+  emitPattern(g);
   for (const s of STEPS) emitStep(g, s);
   a.alu('add', R.ebp, RECORD);
   a.mov(R.eax, 'mc.forms');
@@ -248,18 +250,4 @@ export function memoryCrossing(g: Guest): void {
   a.alu('cmp', R.ebp, R.eax);
   a.j('b', next);
   g.print({ dec: g.word('mc.count') }, ' accesses across pages\n');
-}
-
-/** The window as it is before a run. */
-function emitPatternWindow(g: Guest): void {
-  const { a } = g;
-  const fill = a.fresh('pattern');
-  a.mov(R.edi, 'mc.window0');
-  a.mov(R.ecx, WINDOW);
-  a.mov(R.eax, field('start'));
-  a.label(fill);
-  a.op('stosb');
-  a.alu('add', R.eax, field('step'));
-  a.dec(R.ecx);
-  a.j('nz', fill);
 }

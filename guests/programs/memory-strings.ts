@@ -4,7 +4,7 @@
  */
 import type { Guest } from '../guest.ts';
 import { cr, mem, R } from '../registers.ts';
-import { emitTables, emitWorld, entryAt, PLACE, testAddress } from './paging-world.ts';
+import { emitPath, emitTables, emitWorld, entryAt, PLACE, testAddress } from './paging-world.ts';
 
 const V = testAddress('long');
 const LEAF = entryAt('long', 1, V);
@@ -151,12 +151,7 @@ export function memoryStrings(g: Guest): void {
   emitWorld(g, 'long');
   emitTables(g, 'long');
   for (const v of ['wrong', 'rcx', 'rsi', 'rdi']) g.variable(`st.${v}`, 8);
-  for (const [level, next] of [
-    [4, 3],
-    [3, 2],
-    [2, 1],
-  ] as const)
-    a.mov(mem(32, entryAt('long', level, V)), PLACE.tables[next]! | 7);
+  emitPath(g, V);
   a.mov(R.eax, PLACE.top);
   a.mov(cr(3), R.rax);
   for (const [i, c] of all.entries()) emitCase(g, c, i);

@@ -5,7 +5,7 @@
 import type { Guest } from '../guest.ts';
 import { mem, R, type Reg } from '../registers.ts';
 import { ALL, Scenario, V } from './paging-scenario.ts';
-import { CR4, emitTables, emitWorld, entryAt, P, PLACE } from './paging-world.ts';
+import { CR4, emitPath, emitTables, emitWorld, entryAt, P, PLACE } from './paging-world.ts';
 
 const NON_CANONICAL = 0x8000_0000_0000n;
 const NOFLUSH = 1n << 63n;
@@ -239,11 +239,7 @@ export function pagingFlush(g: Guest): void {
   emitTables(g, 'long');
   g.variable('fl.got', 8);
   g.data('fl.descriptor', () => a.zero(16), 16);
-  for (const [level, next] of [
-    [4, 3],
-    [3, 2],
-  ] as const)
-    a.mov(mem(32, entryAt('long', level, V)), PLACE.tables[next]! | ALL);
+  emitPath(g, V, 2);
   // told apart by their first byte and one in their sixth page
   for (const [page, value] of [
     [PLACE.page, 1],

@@ -101,6 +101,12 @@ export function emitTables(g: Guest, form: Form): void {
   a.j('b', next);
 }
 
+/** Four levels of tables lead to an address, down to the one with the entry of level `leaf`, which is still to be made. */
+export function emitPath(g: Guest, linear: bigint, leaf = 1): void {
+  for (let level = 4; level > leaf; level--)
+    g.a.mov(mem(32, entryAt('long', level, linear)), PLACE.tables[level - 1]! | 7);
+}
+
 /** GDT, TSS and IDT of the world. */
 export function emitWorld(g: Guest, form: Form): void {
   const { a } = g;

@@ -56,6 +56,11 @@ export const cpuState = struct(
     irqWindow: at(208, u32),
     /** Interrupts are held off for one instruction (after STI, MOV SS, POP SS). */
     shadow: at(212, u32),
+    /**
+     * Not 0: the fast paths of system instructions and of TLB misses are shut, and the helpers do all of them. For what
+     * has to see each one, or gives the page tables another meaning.
+     */
+    watched: at(216, u32),
     /** Linear base of each segment, [6] always 0. 64-bit, wrapped. */
     segBase: at(256, array(u64, 8)),
     /** Code size in bits that CS selects: 16, 32 or 64. */
@@ -73,6 +78,8 @@ export const cpuState = struct(
     exitIc: at(376, u32),
     /** What is left of the budget for compiled regions. */
     regionFuel: at(380, u32),
+    /** Place in the table of the region that was left for another, see LEAVE.merge. */
+    lastRegion: at(472, u32),
     /**
      * Instructions begun: those that ended and those that faulted, each once; a repeated string instruction when it is
      * through or an exception comes in between. Exact when the engine comes back and when it asks the clock, the same

@@ -6,6 +6,8 @@
 import type { Mem } from '../base/mem.ts';
 import { AC } from '../x86/flags.ts';
 import { cpuState } from './cpu-state.ts';
+import { NestedPaging } from './engine/svm/nested-paging.ts';
+import { svmState } from './engine/svm/state.ts';
 import { frameInfo, type Machine } from './machine.ts';
 import { P2M, p2mGet, p2mMfn, p2mType, p2mWritable } from './p2m.ts';
 
@@ -76,10 +78,13 @@ export class Mmu {
   userPage = false;
   private writable = false;
   private noExec = false;
+  /** For guests of a guest. */
+  private readonly second: NestedPaging;
 
   constructor(machine: Machine) {
     this.machine = machine;
     this.m = machine.mem;
+    this.second = new NestedPaging(this.m, (cpu, at) => this.nested(cpu, at, false));
   }
 
   /** Machine address of a linear one, MMIO (see `gpa`) or FAULT (see `errorCode`). Sets accessed and dirty bits. */
@@ -101,10 +106,23 @@ export class Mmu {
     this.large = false;
     this.global = false;
     this.userPage = false;
-    if (cr0 & CR0_PG) return this.walk(cpu, linear, access, user, smap, cr0);
-    this.leafAddr = 0;
-    this.gpa = linear >>> 0;
+    if (cr0 & CR0_PG) {
+      if (!this.walk(cpu, linear, access, user, smap, cr0)) return false;
+    } else {
+      this.leafAddr = 0;
+      this.gpa = linear >>> 0;
+    }
+    if (this.nests(cpu)) this.gpa = this.second.translate(cpu, this.gpa, access, false);
     return true;
+  }
+
+  private nests(cpu: number): boolean {
+    return this.m.u32(cpu + svmState.paging.offset) !== 0;
+  }
+  /** Machine address of a table's entry, which is written to be marked; negative where there is no memory. */
+  private tableEntry(cpu: number, at: number): number {
+    const physical = this.nests(cpu) ? this.second.translate(cpu, at, ACCESS.write, true) : at;
+    return this.nested(cpu, physical, false);
   }
 
   /** Machine address behind a guest-physical one, or MMIO. */
@@ -177,8 +195,9 @@ export class Mmu {
     const reservedHi = (long ? RSVD_HI : RSVD_HI | RSVD_HI_LEGACY) | (efer & EFER_NX ? 0 : 0x8000_0000);
     let table = Math.floor(m.n64(cpu + cpuState.cr3.offset) / 4096) * 4096;
     if (!long) {
-      const pdpte = cpuState.pdpte.addr(cpu, lo32 >>> 30);
-      if ((m.u32(pdpte) & P) === 0) return false;
+      const pdpte = this.pdpte(cpu, lo32 >>> 30, (m.u32(cpu + cpuState.cr3.offset) & ~31) >>> 0);
+      if (pdpte < 0 || (m.u32(pdpte) & P) === 0) return false;
+      if (isReservedPdpte(m.u32(pdpte), m.u32(pdpte + 4))) return this.reserved();
       table = addressIn(m.u32(pdpte), m.u32(pdpte + 4));
     }
     for (let level = long ? 4 : 2; ; level--) {
@@ -190,7 +209,7 @@ export class Mmu {
             : level === 2
               ? lo32 >>> 21
               : lo32 >>> 12;
-      const at = this.nested(cpu, table + (index & 511) * 8, false);
+      const at = this.tableEntry(cpu, table + (index & 511) * 8);
       if (at < 0) return false;
       const lo = m.u32(at);
       const hi = m.u32(at + 4);
@@ -215,21 +234,26 @@ export class Mmu {
 
   /**
    * Loads the four entries that legacy PAE keeps in registers, as a write of CR3 does. False, and nothing is changed, if
-   * one has reserved bits.
+   * one has reserved bits. Under nested paging they stay in memory.
    */
   loadPdptes(cpu: number, cr3: number): boolean {
     const { m } = this;
+    if (this.nests(cpu)) return true;
     const table = (cr3 >>> 0) - (cr3 % 32);
     const at = [0, 8, 16, 24].map((k) => this.nested(cpu, table + k, false));
     const words = at.map((a) => (a < 0 ? [0, 0] : [m.u32(a), m.u32(a + 4)]) as [number, number]);
-    const bad = ([lo, hi]: [number, number]): boolean =>
-      (lo & P) !== 0 && ((lo & RSVD_PDPTE_LO) !== 0 || (hi & ~0xff) !== 0);
-    if (words.some(bad)) return false;
+    if (words.some(([lo, hi]) => isReservedPdpte(lo, hi))) return false;
     words.forEach(([lo, hi], k) => {
       m.setU32(cpuState.pdpte.addr(cpu, k), lo);
       m.setU32(cpuState.pdpte.addr(cpu, k) + 4, hi);
     });
     return true;
+  }
+
+  /** Machine address of a page-directory-pointer entry of legacy PAE. @spec APM 2 15.25.10 */
+  private pdpte(cpu: number, index: number, cr3: number): number {
+    if (!this.nests(cpu)) return cpuState.pdpte.addr(cpu, index);
+    return this.tableEntry(cpu, cr3 + index * 8);
   }
 
   /** Tables of two levels: 4-byte entries. False for a fault. */
@@ -238,7 +262,7 @@ export class Mmu {
     let table = (m.u32(cpu + cpuState.cr3.offset) & 0xffff_f000) >>> 0;
     for (let level = 2; ; level--) {
       const index = level === 2 ? linear >>> 22 : (linear >>> 12) & 1023;
-      const at = this.nested(cpu, table + index * 4, false);
+      const at = this.tableEntry(cpu, table + index * 4);
       if (at < 0) return false;
       const e = m.u32(at);
       if ((e & P) === 0) return false;
@@ -275,5 +299,7 @@ export class Mmu {
   }
 }
 
+const isReservedPdpte = (lo: number, hi: number): boolean =>
+  (lo & P) !== 0 && ((lo & RSVD_PDPTE_LO) !== 0 || (hi & ~0xff) !== 0);
 /** The physical address in an 8-byte entry. */
 const addressIn = (lo: number, hi: number): number => (hi & 0xff) * HIGH + ((lo & 0xffff_f000) >>> 0);

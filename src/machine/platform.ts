@@ -54,8 +54,16 @@ export interface Engine {
   /** Runs one instruction, of a repeated string instruction one element: `EXIT.budget` unless there is something else. */
   step(cpu: number): Exit;
   lastError: string;
+  /**
+   * An interrupt or an NMI waits and is about to be delivered, if that is possible. A guest of the vCPU's own that is to
+   * be left for it is left here; what waits goes on waiting then.
+   */
+  interruptWaits(cpu: number, nmi: boolean): void;
   /** True when a maskable interrupt could be delivered now: IF set, no shadow. */
   interruptible(cpu: number): boolean;
+  nmiPossible(cpu: number): boolean;
+  /** Whether an interrupt would end a HLT. */
+  interruptsOn(cpu: number): boolean;
   /** Delivers an external interrupt through the IDT; only when `interruptible`. */
   injectInterrupt(cpu: number, vector: number): void;
   injectNmi(cpu: number): void;

@@ -7,7 +7,7 @@ import { randomCode } from '../x86/decoder-strings.fuzz.ts';
 import type { CodeSize } from '../x86/insn.ts';
 import { cpuState, SEG } from './cpu-state.ts';
 import { createEngine } from './create-engine.ts';
-import { InterpreterEngine } from './engine/engine.ts';
+import { SoftwareCpu } from './engine/engine.ts';
 import { Machine } from './machine.ts';
 import { P2M, P2M_ROOT_PAGES, p2mEntry, p2mSet } from './p2m.ts';
 import type { Platform } from './platform.ts';
@@ -72,7 +72,7 @@ interface Guard {
 
 export class RobustWorld {
   readonly machine: Machine;
-  readonly engine: InterpreterEngine;
+  readonly engine: SoftwareCpu;
   readonly cpu: number;
   private readonly frames: number[] = [];
   private readonly guards: Guard[] = [];
@@ -89,7 +89,7 @@ export class RobustWorld {
       cr4Allowed: GUEST_CR4,
       compile: TestCpu.compile,
     });
-    this.cpu = this.machine.allocFrames(InterpreterEngine.frames()) * PAGE;
+    this.cpu = this.machine.allocFrames(SoftwareCpu.frames()) * PAGE;
     const root = this.machine.allocFrames(P2M_ROOT_PAGES);
     const leaves: number[] = [];
     const leaf = (): number => leaves[leaves.push(this.machine.allocFrame() * PAGE) - 1]!;

@@ -6,7 +6,7 @@ import { baseCpuid, GUEST_CR4 } from '../x86/cpuid.ts';
 import type { CompileOptions } from './compiler/regions.ts';
 import { cpuState, SEG } from './cpu-state.ts';
 import { createEngine } from './create-engine.ts';
-import { type EngineOptions, InterpreterEngine } from './engine/engine.ts';
+import { type EngineOptions, SoftwareCpu } from './engine/engine.ts';
 import { Machine } from './machine.ts';
 import type { Platform } from './platform.ts';
 import { EXIT } from './platform.ts';
@@ -45,7 +45,7 @@ export class TestCpu {
   /** How engines of tests compile that do not say so themselves. */
   static compile: CompileOptions | undefined;
   readonly machine: Machine;
-  readonly engine: InterpreterEngine;
+  readonly engine: SoftwareCpu;
   readonly cpu: number;
   private readonly pml4: number;
 
@@ -60,7 +60,7 @@ export class TestCpu {
       compile: TestCpu.compile,
       ...options,
     });
-    this.cpu = this.machine.allocFrames(InterpreterEngine.frames()) * 4096;
+    this.cpu = this.machine.allocFrames(SoftwareCpu.frames()) * 4096;
     this.pml4 = this.machine.allocFrame() * 4096;
     this.engine.init(this.cpu);
     this.kernel();

@@ -83,7 +83,7 @@ class Pair {
     c.ip = CODE;
     c.nextIp = CODE + bytes.length;
     try {
-      runHelper(c, i, this.t.engine);
+      runHelper(c, i, this.t.engine.services);
     } catch {
       // a fault leaves what there was
     }

@@ -41,7 +41,14 @@ export const CpuFeatures = {
 export const HiddenFeatures = {
   /** monitor */
   leaf1Ecx: bits(3),
+  /** svm */
+  ext1Ecx: bits(2),
+  /** Of SVM: npt nrips vmcb_clean flush_by_asid decode_assists pause_filter pause_thresh */
+  extAEdx: bits(0, 3, 5, 6, 7, 10, 12),
 } as const;
+const SVM_REVISION = 1;
+/** Address space identifiers, one of which is the monitor's own. */
+const SVM_ASIDS = 0x40;
 const FEATURE_MONITOR = 1 << 3;
 
 export const MAX_LEAF = 0xd;
@@ -70,6 +77,12 @@ export function baseCpuid(leaf: number, subleaf: number, out: Uint32Array): void
 export function maxCpuid(leaf: number, subleaf: number, out: Uint32Array): void {
   baseCpuid(leaf, subleaf, out);
   if (leaf === 1) out[2] = (out[2]! | HiddenFeatures.leaf1Ecx) >>> 0;
+  if (leaf === 0x8000_0001) out[2] = (out[2]! | HiddenFeatures.ext1Ecx) >>> 0;
+  if (leaf === 0x8000_000a) {
+    out[0] = SVM_REVISION;
+    out[1] = SVM_ASIDS;
+    out[3] = HiddenFeatures.extAEdx;
+  }
   if (leaf === 5 && (HiddenFeatures.leaf1Ecx | CpuFeatures.leaf1Ecx) & FEATURE_MONITOR) monitorLeaf(out);
 }
 

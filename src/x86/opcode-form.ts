@@ -159,7 +159,7 @@ const LETTERS: Record<string, number> = {
 };
 
 /** Kinds whose operand is in ModRM. */
-const IN_MODRM: ReadonlySet<number> = new Set<number>([
+export const IN_MODRM: ReadonlySet<number> = new Set<number>([
   K.rm,
   K.reg,
   K.xmmRm,

@@ -1,6 +1,6 @@
 /** An operation's encodings, as the opcode tables have them, in the manual's notation; and what iced-x86 says of each. */
 import { CpuidFeature, Decoder, DecoderOptions, RflagsBits } from 'iced-x86';
-import { FORM, IMM, K, parseAlternative, SIZE } from '../../src/x86/opcode-form.ts';
+import { FORM, IMM, IN_MODRM, K, parseAlternative, SIZE } from '../../src/x86/opcode-form.ts';
 import { MAPS } from '../../src/x86/opcode-table.ts';
 
 export interface Encoding {
@@ -39,19 +39,6 @@ type Alternative = ReturnType<typeof parseAlternative>;
 const kinds = (a: Alternative): number[] => a.form.operands.map((o) => o & 31);
 const needsModrm = (a: Alternative): boolean =>
   kinds(a).some((k) => IN_MODRM.has(k)) || a.mod !== 3 || a.reg !== 255 || a.rm !== 255;
-const IN_MODRM = new Set<number>([
-  K.rm,
-  K.reg,
-  K.xmmRm,
-  K.xmmReg,
-  K.mmRm,
-  K.mmReg,
-  K.sregReg,
-  K.crReg,
-  K.drReg,
-  K.gprRm,
-  K.st,
-]);
 
 /** ModRM of an example: memory at [RAX] where it may be memory, else register 0 (1 for x87, whose 0 may be special). */
 function exampleModrm(a: Alternative): number {

@@ -4,7 +4,7 @@
  */
 import { cpuState, SEG } from '../../src/machine/cpu-state.ts';
 import { Core } from '../../src/machine/engine/core.ts';
-import { type EngineOptions, InterpreterEngine } from '../../src/machine/engine/engine.ts';
+import { type EngineOptions, SoftwareCpu } from '../../src/machine/engine/engine.ts';
 import { isString } from '../../src/machine/engine/limits.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { P2M, P2M_ROOT_PAGES, type P2mType, p2mEntry, p2mSet } from '../../src/machine/p2m.ts';
@@ -59,7 +59,7 @@ export class Rig {
       codeCacheBytes: CACHE,
       cr4Allowed: GUEST_CR4,
     });
-    this.cpu = this.machine.allocFrames(InterpreterEngine.frames()) * PAGE;
+    this.cpu = this.machine.allocFrames(SoftwareCpu.frames()) * PAGE;
     this.engine.init(this.cpu);
     this.p2m = this.machine.allocFrames(P2M_ROOT_PAGES) * PAGE;
     this.firstFrame = this.machine.allocFrames(memory / PAGE);

@@ -6,7 +6,13 @@ part keys
 openssl pkey -in ec.pem -pubout 2>&1
 openssl dgst -sha256 -sign rsa.pem data | busybox md5sum
 openssl pkeyutl -sign -inkey ed25519.pem -rawin -in small | busybox md5sum
-openssl prime 170141183460469231731687303715884105727
+# 2^n - 1, one of which is not prime: modular powers of many widths
+for n in 127 521 607 1023 1279 2203; do
+  hex=$(busybox printf "%$((n / 4))s" | busybox tr ' ' F)
+  openssl prime -hex $(((1 << n % 4) - 1))$hex
+done
+openssl dgst -sha384 -sign rsa.pem -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:0 data | busybox md5sum
+openssl rsa -in rsa.pem -check -noout 2>&1
 part compiler
 cc1=/usr/lib/gcc/x86_64-linux-gnu/12/cc1
 for o in -O0 -O2 '-O3 -mavx2' -Os; do

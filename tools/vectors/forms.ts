@@ -3,7 +3,7 @@
  * walked with all answers, and each form found is taken apart by what changes what it does: code size, operand size,
  * register or memory operand, LOCK, REP.
  */
-import { FORM, K, SIZE } from '../../src/x86/opcode-form.ts';
+import { FORM, IN_MODRM, K, SIZE } from '../../src/x86/opcode-form.ts';
 import {
   ASK,
   FORM_COUNT,
@@ -86,19 +86,6 @@ function walk(n: number, path: Path, found: (form: number, path: Path) => void):
 }
 
 const SIZED = new Set<number>([SIZE.v, SIZE.z, SIZE.p, SIZE.a, SIZE.e, SIZE.f]);
-const MODRM = new Set<number>([
-  K.rm,
-  K.reg,
-  K.xmmRm,
-  K.xmmReg,
-  K.mmRm,
-  K.mmReg,
-  K.sregReg,
-  K.crReg,
-  K.drReg,
-  K.gprRm,
-  K.st,
-]);
 /** One-byte opcodes without sized operands that mind the operand size. */
 // biome-ignore format: a word list
 const IMPLICIT = new Set<OpName>([
@@ -182,7 +169,7 @@ function expand(mode: 16 | 32 | 64, index: number, opcode: number, id: number, p
   const map = vex ? index - 3 : index;
   const asked = paths.some((p) => p.mod >= 0 || p.rm >= 0 || p.reg >= 0);
   const memoryOnly = operands.some((o) => o.kind === K.far || o.kind === K.moffs);
-  const modrm = !memoryOnly && (asked || operands.some((o) => MODRM.has(o.kind)));
+  const modrm = !memoryOnly && (asked || operands.some((o) => IN_MODRM.has(o.kind)));
   const either = modrm && operands.every((o) => o.kind !== K.gprRm);
   const out: VectorForm[] = [];
   const any = sizesOf(mode, op, flags, operands);

@@ -6,7 +6,7 @@ import { VIRQ_DOM_EXC, vcpu_info } from '../../abi/xen.ts';
 import { cpuState } from '../../machine/cpu-state.ts';
 import { destroyEvtchns, initEvtchns, raiseGlobalVirq } from '../evtchn/index.ts';
 import { destroyGrants, initGrants } from '../gnttab/index.ts';
-import { releasePolicy } from '../hvm/cpu-policy.ts';
+import { offerNested, releasePolicy } from '../hvm/cpu-policy.ts';
 import { lapicReset } from '../hvm/vlapic.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { allocSharedPage, putFrame, sharedMappedAt } from '../mm/frames.ts';
@@ -88,6 +88,7 @@ function fillDomain(hv: Hypervisor, dom: number, spec: DomainSpec): number {
   const shared = allocSharedPage(hv, spec.domid);
   if (shared < 0) return -XEN_ENOMEM;
   domainRecord.sharedInfo.set(mem, dom, shared * 4096);
+  if (!offerNested(hv, dom)) return -XEN_ENOMEM;
   return (
     initEvtchns(hv, dom, spec.maxEvtchnPort) ||
     initGrants(hv, dom, spec.maxGrantFrames, spec.maxMaptrackFrames, spec.maxGrantVersion)

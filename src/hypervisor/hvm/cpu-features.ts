@@ -49,6 +49,8 @@ const WORDS: readonly Row[] = [
   ...[2, 3, 4].flatMap((n) => [EAX, EBX, ECX, EDX].map((word): Row => [0x8000_0000 + n, 0, word, 'free'])),
   [0x8000_0007, 0, EDX, 'features'],
   [0x8000_0008, 0, EBX, 'features'],
+  [0x8000_000a, 0, EBX, 'limit'],
+  [0x8000_000a, 0, EDX, 'features'],
   [0x8000_0021, 0, EAX, 'features'],
 ];
 
@@ -88,6 +90,8 @@ const NEEDED: ReadonlyArray<readonly [Feature, readonly Feature[]]> = [
 ];
 const MONITOR = ecx1(3);
 const MONITOR_LEAF = 5;
+const SVM = extc(2);
+const SVM_LEAF = 0x8000_000a;
 const XSAVE_LEAF = 0xd;
 /** The component that goes with AVX, and where its leaf says it lies. */
 const YMM = 2;
@@ -116,6 +120,7 @@ export function sanitise(wanted: Policy, max: Policy): Policy {
   const ext = find(out, EXT1, 0);
   if (ext) ext.words[EDX] = ext.words[EDX]! & (~COPIED | find(out, 1, 0)!.words[EDX]!);
   if (!get(out, MONITOR)) find(out, MONITOR_LEAF, 0)?.words.fill(0);
+  if (!get(out, SVM)) find(out, SVM_LEAF, 0)?.words.fill(0);
   fitXsave(out);
   return out;
 }

@@ -6,6 +6,7 @@
  */
 import { XEN_CPUID_NO_SUBLEAF, xen_cpuid_leaf } from '../../abi/arch_x86.ts';
 import { XEN_CPUID_FIRST_LEAF, XEN_CPUID_MAX_NUM_LEAVES } from '../../abi/cpuid.ts';
+import { XEN_DOMCTL_CDF_nested_virt } from '../../abi/domctl.ts';
 import type { Mem } from '../../base/mem.ts';
 import { baseCpuid, MAX_EXT_LEAF, MAX_LEAF, maxCpuid } from '../../x86/cpuid.ts';
 import type { Hypervisor } from '../hypervisor.ts';
@@ -43,6 +44,17 @@ function enumerate(answer: Answer): Leaf[] {
 
 export const defaultPolicy = (): Policy => enumerate(baseCpuid);
 export const maxPolicy = (): Policy => enumerate(maxCpuid);
+/** The leaves where SVM is: the feature, and what there is of it. */
+const SVM_LEAVES = [0x8000_0001, 0x8000_000a];
+const SVM_BIT = 1 << 2;
+const unnestedPolicy = (): Policy =>
+  enumerate((leaf, subleaf, out) => {
+    maxCpuid(leaf, subleaf, out);
+    if (leaf === SVM_LEAVES[0]) out[2] = out[2]! & ~SVM_BIT;
+  });
+/** What a domain can have at most: nested virtualisation only if it was created for that. */
+const domainMax = (m: Mem, dom: number): Policy =>
+  domainRecord.createFlags.get(m, dom) & XEN_DOMCTL_CDF_nested_virt ? maxPolicy() : unnestedPolicy();
 
 /** The domain's policy: its own, or the default. */
 export function domainPolicy(m: Mem, dom: number): Policy {
@@ -85,7 +97,7 @@ export function setDomainPolicy(hv: Hypervisor, dom: number, leaves: Policy): bo
   const { mem } = hv;
   const now = domainPolicy(mem, dom);
   const wanted = now.map((l) => leaves.find((x) => x.leaf === l.leaf && x.subleaf === l.subleaf) ?? l);
-  const policy = sanitise(wanted, maxPolicy());
+  const policy = sanitise(wanted, domainMax(mem, dom));
   let page = domainRecord.cpuPolicy.get(mem, dom);
   if (page === 0) {
     const frame = hv.machine.allocFrame();
@@ -96,6 +108,16 @@ export function setDomainPolicy(hv: Hypervisor, dom: number, leaves: Policy): bo
   mem.setU32(page, policy.length);
   writeLeaves(mem, page + LEAVES_AT, policy);
   return true;
+}
+
+/** A new domain that was created for nested virtualisation has it by default. False: no memory. */
+export function offerNested(hv: Hypervisor, dom: number): boolean {
+  if ((domainRecord.createFlags.get(hv.mem, dom) & XEN_DOMCTL_CDF_nested_virt) === 0) return true;
+  return setDomainPolicy(
+    hv,
+    dom,
+    maxPolicy().filter((l) => SVM_LEAVES.includes(l.leaf)),
+  );
 }
 
 export function releasePolicy(hv: Hypervisor, dom: number): void {

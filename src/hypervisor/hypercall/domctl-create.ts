@@ -69,7 +69,6 @@ function checkConfig(c: Caller, u: number): number {
   if ((flags & d.XEN_DOMCTL_CDF_hvm) === 0) return refuse('PV guests are not supported');
   if ((flags & d.XEN_DOMCTL_CDF_hap) === 0) return refuse('shadow paging is not supported');
   if (flags & d.XEN_DOMCTL_CDF_iommu) return refuse('IOMMU requested but not available');
-  if (flags & d.XEN_DOMCTL_CDF_nested_virt) return refuse('nested virt requested but not available');
   if (flags & d.XEN_DOMCTL_CDF_vpmu) return refuse('vPMU requested but not available');
   if ((s.iommu_opts.get(scratch, u) & ~KNOWN_IOMMU) !== 0 || s.iommu_opts.get(scratch, u) !== 0) {
     return refuse('IOMMU options without an IOMMU');

@@ -72,11 +72,13 @@ function prepareEngine(hv: Hypervisor, engine: Engine, v: number): boolean {
 /** Delivers what the guest can take now; otherwise has the engine leave as soon as it can. */
 export function injectPending(mem: Mem, engine: Engine, v: number): void {
   const cpu = v + VCPU_CPU_OFFSET;
-  if (vcpuRecord.nmiPending.get(mem, v) !== 0 && cpuState.nmiBlocked.get(mem, cpu) === 0) {
+  if (vcpuRecord.nmiPending.get(mem, v) !== 0) engine.interruptWaits(cpu, true);
+  if (vcpuRecord.nmiPending.get(mem, v) !== 0 && engine.nmiPossible(cpu)) {
     vcpuRecord.nmiPending.set(mem, v, 0);
     engine.injectNmi(cpu);
   }
   let pending = pendingInterrupt(mem, v);
+  if (pending >= 0) engine.interruptWaits(cpu, false);
   if (pending >= 0 && engine.interruptible(cpu)) {
     if ((pending & 0x100) === 0) lapicAck(mem, v, pending);
     engine.injectInterrupt(cpu, pending & 0xff);

@@ -5,7 +5,6 @@ import { SHUTDOWN_poweroff } from '../../abi/sched.ts';
 import type { Mem } from '../../base/mem.ts';
 import { cpuState, GPR, SEG, segment } from '../../machine/cpu-state.ts';
 import { type Engine, EXIT, type Exit } from '../../machine/platform.ts';
-import { IF } from '../../x86/flags.ts';
 import { domainCrash, domainShutdown, forEachVcpu } from '../domain/domain.ts';
 import { dumpRegisters } from '../domain/dump.ts';
 import { isRunnable } from '../domain/vcpu.ts';
@@ -102,8 +101,7 @@ export class ExitHandler {
   private halt(v: number): void {
     const { mem, hv } = this;
     vcpuRecord.monitoring.set(mem, v, 0);
-    const flags = mem.u32(cpuState.flagsRest.addr(v + VCPU_CPU_OFFSET));
-    if ((flags & IF) !== 0) {
+    if (this.engine.interruptsOn(v + VCPU_CPU_OFFSET)) {
       if (!hasPending(mem, v)) vcpuRecord.blocked.set(mem, v, 1);
       return;
     }

@@ -6,6 +6,7 @@ import { Mem } from '../../base/mem.ts';
 import { cpuState, GPR, SEG, segment } from '../../machine/cpu-state.ts';
 import { P2M, p2mGet, p2mMfn, p2mType, p2mWritable } from '../../machine/p2m.ts';
 import { type Engine, EXIT, type Exit } from '../../machine/platform.ts';
+import { IF } from '../../x86/flags.ts';
 
 /** What the guest does when it is run: answers the exit that ends it. */
 export type Act = (cpu: number) => Exit;
@@ -17,7 +18,8 @@ export class FakeEngine implements Engine {
   readonly scripts = new Map<number, Act[]>();
   readonly calls: string[] = [];
   readonly injected: Array<{ cpu: number; vector: number }> = [];
-  interruptsOn = true;
+  /** Whether interrupts can be delivered. */
+  takesInterrupts = true;
 
   script(cpu: number, ...acts: Act[]): void {
     this.scripts.set(cpu, [...(this.scripts.get(cpu) ?? []), ...acts]);
@@ -30,8 +32,15 @@ export class FakeEngine implements Engine {
   step(cpu: number): Exit {
     return this.run(cpu);
   }
+  interruptWaits(): void {}
   interruptible(): boolean {
-    return this.interruptsOn;
+    return this.takesInterrupts;
+  }
+  nmiPossible(cpu: number): boolean {
+    return cpuState.nmiBlocked.get(this.mem, cpu) === 0;
+  }
+  interruptsOn(cpu: number): boolean {
+    return (this.mem.u32(cpuState.flagsRest.addr(cpu)) & IF) !== 0;
   }
   injectInterrupt(cpu: number, vector: number): void {
     this.injected.push({ cpu, vector });

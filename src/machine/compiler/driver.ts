@@ -11,13 +11,14 @@ import { findRecord } from '../emit/lookup.ts';
 import { LOCAL, LOCAL_TYPES, ValueEmitter } from '../emit/value.ts';
 import { specialOf } from '../interp/handlers.ts';
 import { LEAVE, REC } from '../interp/record.ts';
+import { ENTRY } from './entry.ts';
 
 /** Regions there can be at a time. */
 export const MAX_REGIONS = 8192;
-/** In an entry's record: the region's place in the table, and which of its entries this is. */
-export const ENTRY = { index: REC.imm, number: REC.imm + 4 } as const;
 
 const { cpu, rp, fuel, ic, code: why } = LOCAL;
+/** Place in the table of the region that was entered last. */
+const last = LOCAL.c32;
 
 class DriverEmitter extends ValueEmitter {
   load(offset: number, local: number): void {
@@ -88,6 +89,7 @@ function enterRegion(e: DriverEmitter, type: number): void {
   code.get(cpu);
   code.mem(OP.i32_load, 2, cpuState.regionFuel.offset);
   e.field(OP.i32_load, ENTRY.index);
+  code.tee(last);
   code.callIndirect(type);
   code.set(why);
   e.retire();
@@ -120,7 +122,17 @@ function afterRegion(e: DriverEmitter): void {
   e.field(OP.i32_load16_u, REC.handler);
   code.i32(specialOf('region'));
   code.op(OP.i32_ne);
+  e.open('inner', OP.if);
+  // a block of the interpreter's budget: else what regions go on to is never seen to be hot
+  code.get(fuel);
+  code.i32(1);
+  code.op(OP.i32_sub);
+  code.tee(fuel);
+  code.i32(0);
+  code.op(OP.i32_ge_s);
   e.brIf('outer');
+  leaveAt(e, LEAVE.fuel);
+  e.end();
   code.get(cpu);
   code.mem(OP.i32_load, 2, cpuState.regionFuel.offset);
   code.i32(1);
@@ -131,10 +143,20 @@ function afterRegion(e: DriverEmitter): void {
   code.i32(0);
   code.op(OP.i32_lt_s);
   e.open('inner', OP.if);
-  e.store(cpuState.exitRp.offset, rp);
-  code.i32(LEAVE.fuel);
-  code.set(why);
-  e.br('leave');
+  leaveAt(e, LEAVE.fuel);
+  e.end();
+  // what goes to and fro between two regions should be one
+  code.get(rp);
+  e.field(OP.i32_load, ENTRY.count);
+  code.i32(1);
+  code.op(OP.i32_sub);
+  code.tee(LOCAL.bn);
+  code.mem(OP.i32_store, 2, ENTRY.count);
+  code.get(LOCAL.bn);
+  code.op(OP.i32_eqz);
+  e.open('inner', OP.if);
+  e.store(cpuState.lastRegion.offset, last);
+  leaveAt(e, LEAVE.merge);
   e.end();
   e.br('next');
   e.end();
@@ -142,5 +164,13 @@ function afterRegion(e: DriverEmitter): void {
   code.get(why);
   e.is(LEAVE.resume);
   e.brIf('outer');
+  e.br('leave');
+}
+
+/** Out of the driver, at the entry of a region. */
+function leaveAt(e: DriverEmitter, reason: number): void {
+  e.store(cpuState.exitRp.offset, rp);
+  e.code.i32(reason);
+  e.code.set(why);
   e.br('leave');
 }

@@ -1,5 +1,5 @@
 /**
- * Which records make up a region: what can be reached from one record without leaving for anything indirect, as basic
+ * Which records make up a region: what can be reached from some records without leaving for anything indirect, as basic
  * blocks. Short functions that it calls are part of it, once for each call; where others return to, and helpers, it can
  * be entered again. What was never decoded is not part of it, since it never ran.
  */
@@ -28,7 +28,9 @@ export type Ending =
   | { readonly kind: 'if'; readonly record: number; readonly taken: Way; readonly next: Way }
   /** The last record is a call, or a return that goes on at `to` if that is where it returns to. */
   | { readonly kind: 'call' | 'return'; readonly to: Way }
-  /** The last record leaves by itself (an indirect jump, a helper). */
+  /** The last record jumps to an address that may be one of the region's entries. */
+  | { readonly kind: 'indirect' }
+  /** The last record leaves by itself (a helper). */
   | { readonly kind: 'out' };
 
 export interface Block {
@@ -49,12 +51,21 @@ export interface Flow {
   readonly entries: number[];
   /** Pages that instructions of the region are on. */
   readonly pages: number[];
+  /** Records in it: a measure of its size. */
+  readonly records: number;
+}
+/** Where a region begins: a record on a page. */
+export interface Start {
+  readonly page: number;
+  readonly record: number;
 }
 
 /** Finds the table of a page, in pages from the base page; 0 where there is none. */
 export type PageTables = (page: number) => number;
 
+/** Records, but for what it takes to bring a block to its end: of a region with one start, and of those with several. */
 const MAX_RECORDS = 500;
+export const MAX_MERGED = 2000;
 const MAX_INLINED = 60;
 const MAX_CONTEXTS = 32;
 const MAX_DEPTH = 3;
@@ -67,17 +78,17 @@ const recordOf = (k: number): number => (k % 0x1000_0000) * 16;
 const pageOf = (k: number): number => (Math.floor(k / 0x1000_0000) % PAGES) - PAGES / 2;
 const contextOf = (k: number): number => Math.floor(k / (0x1000_0000 * PAGES));
 
-/** How a handler that jumps does so; a system call comes back like a call. */
+/** How a handler that jumps does so; a system call comes back like a call, but goes to another privilege level. */
 const JUMPS = {
   jcc: 'jcc',
   jmpRel: 'jmpRel',
   callRel: 'callRel',
   call: 'call',
-  syscall: 'call',
+  syscall: 'enter',
   ret: 'ret',
   jmp: 'jmp',
-  sysret: 'jmp',
-  iretq: 'jmp',
+  sysret: 'exit',
+  iretq: 'exit',
 } as const;
 type Jump = (typeof JUMPS)[keyof typeof JUMPS];
 const JUMP_OF: (Jump | undefined)[] = [
@@ -113,17 +124,27 @@ export class FlowFinder {
   private readonly returns = new Set<number>();
   /** The function being looked at cannot be part of its caller. */
   private leaves = false;
+  private limit = MAX_RECORDS;
+  /** Calls in the region itself, and what they call. */
+  private readonly direct: { at: number; target: number }[] = [];
+  private indirect = false;
 
   constructor(mem: Mem, tables: PageTables) {
     this.mem = mem;
     this.tables = tables;
   }
 
-  find(record: number): Flow {
+  /**
+   * The flow from records on pages that have tables. Where it is merged or calls a block of its own, its returns and
+   * indirect jumps go on at entries of the region if they can.
+   */
+  find(starts: readonly Start[], merged = starts.length > 1): Flow {
     const nowhere = { page: 0, off: 0, block: -1 };
-    const first = key(0, 0, originalRecord(this.mem, record));
-    this.contexts.push({ depth: 0, caller: -1, entry: first, back: nowhere });
-    this.lead(first);
+    const first = starts.map((s) => key(0, s.page, originalRecord(this.mem, s.record)));
+    this.contexts.push({ depth: 0, caller: -1, entry: first[0] as number, back: nowhere });
+    this.limit = merged ? MAX_MERGED : MAX_RECORDS;
+    this.indirect = merged;
+    for (const k of first) this.lead(k);
     this.function();
     for (const r of this.returns) {
       this.lead(r);
@@ -134,12 +155,11 @@ export class FlowFinder {
 
   /** Explores what work there is, and the functions that it calls. */
   private function(): void {
-    const known = MAX_RECORDS;
-    this.explore(known);
+    this.explore(this.limit);
     for (let call = this.calls.shift(); call !== undefined; call = this.calls.shift()) {
       if (this.inline(call)) this.lead(call.back.block);
       else this.returns.add(call.back.block);
-      this.explore(known);
+      this.explore(this.limit);
     }
   }
   /** Follows the work; false when there are more records than `limit` then. */
@@ -234,7 +254,7 @@ export class FlowFinder {
     if (jump === 'jcc' || jump === 'jmpRel') return this.leadTo(this.target(at));
     if (jump === 'callRel') return this.scanCall(at);
     if (jump === 'ret' && contextOf(at) !== 0) return;
-    if (jump === 'call') this.comeBack(at);
+    if (jump === 'call' || jump === 'enter') this.comeBack(at);
     this.leaves = true;
   }
   private scanCall(at: number): void {
@@ -242,6 +262,7 @@ export class FlowFinder {
     const back = this.after(at);
     if (target.block >= 0 && back.block >= 0) this.calls.push({ at, target, back });
     else this.comeBack(at);
+    if (contextOf(at) === 0) this.direct.push({ at, target: target.block });
   }
   /** The next instruction is run when a call returns, or after a helper. */
   private comeBack(at: number): void {
@@ -272,10 +293,9 @@ export class FlowFinder {
   private nextOf(at: number, special: GoesOn): Way {
     const { mem } = this;
     const page = pageOf(at);
-    if (special === 'nextPage') return this.after(at);
-    const record = originalRecord(mem, mem.u32(recordOf(at) + REC.slot));
+    if (special !== 'straddle') return this.after(at);
+    const record = mem.u32(recordOf(at) + REC.slot);
     const to = { block: key(contextOf(at), page, record), page, off: mem.u16(record + REC.off) };
-    if (special === 'goto') return to;
     // the rest of the instruction is on the page behind
     const known = this.tables(page + 1) === mem.u32(recordOf(at) + REC.imm);
     const instead = recordOf(at);
@@ -284,20 +304,21 @@ export class FlowFinder {
 
   // --- blocks ------------------------------------------------------------------------------------------------------
 
-  private build(first: number): Flow {
-    const order = [first, ...[...this.leaders].filter((k) => k !== first && this.seen.has(k))];
+  private build(first: readonly number[]): Flow {
+    const order = [...this.leaders].filter((k) => this.seen.has(k));
     const numbers = new Map(order.map((k, n) => [k, n]));
-    const entries = [first, ...[...this.returns].filter((k) => k !== first)];
+    const entries = new Set([...first, ...this.returns]);
     const number = (w: Way): Way => ({ ...w, block: numbers.get(w.block) ?? -1 });
+    this.indirect ||= this.direct.some((c) => !this.inlined.has(c.at) && numbers.has(c.target));
     const blocks = order.map((k) => this.block(k, number));
     const pages = new Set(blocks.flatMap((b) => [b.page, ...guardsOf(b.ending)]));
     return {
       blocks,
       pages: [...pages],
-      entries: entries.map((k) => numbers.get(k)).filter((n) => n !== undefined),
+      entries: [...entries].map((k) => numbers.get(k)).filter((n) => n !== undefined),
+      records: this.seen.size,
     };
   }
-
   private block(k: number, number: (w: Way) => Way): Block {
     const { mem } = this;
     const first = recordOf(k);
@@ -344,28 +365,39 @@ export class FlowFinder {
         return { kind: 'goto', to: number(this.target(at)) };
       case 'callRel': {
         const into = this.inlined.get(at);
-        if (into === undefined) return { kind: 'out' };
-        const { entry } = this.contexts[into] as Context;
-        return { kind: 'call', to: number({ ...this.target(at), block: entry }) };
+        const target = this.target(at);
+        const to = number(into === undefined ? target : { ...target, block: this.contexts[into]!.entry });
+        return to.block >= 0 && (into !== undefined || context === 0) ? { kind: 'call', to } : { kind: 'out' };
       }
       case 'ret': {
         const { back } = this.contexts[context] as Context;
-        if (context === 0) return { kind: 'out' };
+        if (context === 0) return this.elsewhere();
         return {
           kind: 'return',
           to: number({ ...back, guard: back.page === pageOf(at) ? undefined : back.page }),
         };
       }
+      case 'jmp':
+      case 'call':
+        return this.elsewhere();
       default:
         return { kind: 'out' };
     }
   }
+  private elsewhere(): Ending {
+    return { kind: this.indirect ? 'indirect' : 'out' };
+  }
 }
 
-function guardsOf(ending: Ending): number[] {
-  const ways = ending.kind === 'if' ? [ending.taken, ending.next] : ending.kind === 'out' ? [] : [ending.to];
-  return ways.map((w) => w.guard).filter((page) => page !== undefined);
+/** The ways that are known. */
+export function waysOf(ending: Ending): Way[] {
+  if (ending.kind === 'if') return [ending.taken, ending.next];
+  return 'to' in ending ? [ending.to] : [];
 }
+const guardsOf = (ending: Ending): number[] =>
+  waysOf(ending)
+    .map((w) => w.guard)
+    .filter((page) => page !== undefined);
 
 type GoesOn = 'goto' | 'nextPage' | 'straddle';
 const goesOn = (special: Special | undefined): special is GoesOn =>

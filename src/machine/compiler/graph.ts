@@ -16,7 +16,7 @@ export class FlowGraph {
   readonly root: number;
   private readonly blocks: number;
 
-  /** `root` is the node that leads to the entries; it may have no incoming edges. */
+  /** `root` is the node that leads to the entries. */
   constructor(edges: Edge[][], root: number) {
     this.edges = edges;
     this.root = root;
@@ -32,7 +32,7 @@ export class FlowGraph {
   private makeReducible(nodes: readonly number[]): void {
     for (const loop of cycles(this.edges, nodes)) {
       const inside = new Set(loop);
-      const entries = this.entriesOf(inside);
+      const entries = inside.has(this.root) ? [this.root] : this.entriesOf(inside);
       const single = entries.length === 1 ? entries[0] : undefined;
       if (single === undefined) this.dispatch(entries);
       this.makeReducible(loop.filter((n) => n !== single));

@@ -351,8 +351,8 @@ export class RegionEmitter extends RecordEmitter {
     this.pageBase();
     return this.add(V, this.c(this.mem.u16(this.record + REC.next)));
   }
-  /** The jump of a call or a return goes to this place, and on from there behind the record. */
-  goesOnAt: Place | undefined;
+  /** The jump of a call or a return goes to this place, and on from there behind the record; or wherever it goes. */
+  goesOnAt: Place | 'anywhere' | undefined;
 
   jumpRel(): void {
     if (this.goesOnAt) return;
@@ -367,6 +367,7 @@ export class RegionEmitter extends RecordEmitter {
     if (this.z !== 8) this.zx(V, this.z);
     this.code.set(LOCAL.lip);
     if (!this.goesOnAt) return this.leave(LEAVE.jump, this.done + 1);
+    if (this.goesOnAt === 'anywhere') return;
     this.code.get(LOCAL.lip);
     this.address(this.goesOnAt);
     this.code.op(OP.i64_ne);

@@ -4,12 +4,14 @@ import type { ValType } from '../../wasm/module.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { condition } from '../../x86/flags.ts';
 import type { Size } from '../../x86/sem/sem.ts';
+import { cpuState } from '../cpu-state.ts';
 import { LOCAL } from '../emit/access.ts';
-import { pageDiffers } from '../emit/lookup.ts';
-import { HANDLERS, type Handler, SPECIAL, type Special } from '../interp/handlers.ts';
+import { findRecord, pageDiffers } from '../emit/lookup.ts';
+import { HANDLERS, type Handler, SPECIAL, type Special, specialOf } from '../interp/handlers.ts';
 import { KIND_RMW, LEAVE, REC } from '../interp/record.ts';
 import { emitBitAddress, emitMovs, emitStos } from '../interp/strings.ts';
-import type { Block, Flow, PageTables, Way } from './flow.ts';
+import { ENTRY } from './entry.ts';
+import { type Block, type Flow, type PageTables, type Way, waysOf } from './flow.ts';
 import { type Edge, FlowGraph } from './graph.ts';
 import { FIXED, type Pending, RegionEmitter } from './region-emitter.ts';
 import { type Filling, Structure } from './structure.ts';
@@ -19,6 +21,7 @@ export interface RegionCode {
   body: Uint8Array;
 }
 
+const REGION = specialOf('region');
 /** Blocks of the budget that an iteration of a loop is charged, at least. */
 const BACK_COST = 1;
 
@@ -28,16 +31,28 @@ class RegionFilling implements Filling<Pending | undefined> {
   private readonly tables: PageTables;
   private readonly graph: FlowGraph;
   private readonly mem: Mem;
+  private readonly id: number;
+  /** The node behind jumps to what may be an entry of the region. */
+  private readonly indirect: number;
 
-  constructor(mem: Mem, flow: Flow, tables: PageTables) {
+  constructor(mem: Mem, flow: Flow, tables: PageTables, id: number) {
     this.e = new RegionEmitter(mem);
     this.mem = mem;
     this.flow = flow;
     this.tables = tables;
+    this.id = id;
     const edge = (to: number): Edge => ({ to, select: -1 });
-    const edges = flow.blocks.map((b) => waysOf(b).map((w) => edge(w.block)));
-    edges.push(flow.entries.map(edge));
-    this.graph = new FlowGraph(edges, flow.blocks.length);
+    this.indirect = flow.blocks.length;
+    const root = this.indirect + 1;
+    const edges = flow.blocks.map((b) =>
+      b.ending.kind === 'indirect'
+        ? [edge(this.indirect)]
+        : waysOf(b.ending)
+            .filter((w) => w.block >= 0)
+            .map((w) => edge(w.block)),
+    );
+    edges.push([edge(root)], flow.entries.map(edge));
+    this.graph = new FlowGraph(edges, root);
   }
 
   get code() {
@@ -103,10 +118,11 @@ class RegionFilling implements Filling<Pending | undefined> {
     this.e.restoreFlags(known);
   }
 
-  /** The budget is looked at where a loop goes round. */
+  /** The budget is looked at where a loop goes round; `toEntry` has done so for the loop around all. */
   beforeBack(_from: number, edge: Edge): void {
     const { code, e } = this;
     e.settle();
+    if (edge.to === this.graph.root) return;
     const to = this.graph.isDispatcher(edge.to)
       ? (this.graph.edges[edge.to]?.[edge.select]?.to as number)
       : edge.to;
@@ -122,7 +138,48 @@ class RegionFilling implements Filling<Pending | undefined> {
     e.end();
   }
 
+  /** `lip` is found in the table of its page: on at an entry of this region, or the region is left. */
+  private toEntry(follow: () => void): void {
+    const { code, e } = this;
+    code.get(LOCAL.fuel);
+    code.i32(1);
+    code.op(OP.i32_sub);
+    code.tee(LOCAL.fuel);
+    code.i32(0);
+    code.op(OP.i32_lt_s);
+    this.orLeave();
+    findRecord(e);
+    code.get(LOCAL.rp);
+    code.op(OP.i32_eqz);
+    this.orLeave();
+    this.stub(OP.i32_load16_u, REC.handler);
+    code.i32(REGION);
+    code.op(OP.i32_ne);
+    this.orLeave();
+    this.stub(OP.i32_load, ENTRY.region);
+    code.i32(this.id);
+    code.op(OP.i32_ne);
+    this.orLeave();
+    this.stub(OP.i32_load, ENTRY.number);
+    code.set(LOCAL.rp);
+    // rip of the page; atEntry makes it that of the base page
+    code.get(LOCAL.cpu);
+    code.mem(OP.i64_load, 3, cpuState.ripBase.offset);
+    code.set(e.locals.base);
+    follow();
+  }
+  private stub(opcode: number, offset: number): void {
+    this.code.get(LOCAL.rp);
+    this.code.mem(opcode, 0, offset);
+  }
+  private orLeave(): void {
+    this.e.open('inner', OP.if);
+    this.e.leave(LEAVE.jump, 0);
+    this.e.end();
+  }
+
   block(n: number, follow: (edge: Edge) => void): void {
+    if (n === this.indirect) return this.toEntry(() => follow(this.graph.edges[n]![0] as Edge));
     const { e, mem } = this;
     const b = this.flow.blocks[n] as Block;
     const edges = (this.graph.edges[n] as Edge[]).values();
@@ -135,11 +192,13 @@ class RegionFilling implements Filling<Pending | undefined> {
       off = mem.u16(r + REC.off);
       const last = r === b.records[b.records.length - 1];
       if (last && (ending.kind === 'call' || ending.kind === 'return')) e.goesOnAt = ending.to;
+      if (last && ending.kind === 'indirect') e.goesOnAt = 'anywhere';
       this.record(r, b.page, done);
       e.goesOnAt = undefined;
     }
     if (ending.kind === 'out') return;
     if (b.count !== 0) e.count(b.count);
+    if (ending.kind === 'indirect') return follow(edges.next().value as Edge);
     if (ending.kind !== 'if') return way(ending.to);
     const h = handlerAt(mem, ending.record) as Handler;
     e.begin(ending.record, b.page, b.count, h.places, h.z);
@@ -225,13 +284,7 @@ class RegionFilling implements Filling<Pending | undefined> {
 const handlerAt = (mem: Mem, record: number): Handler | undefined =>
   HANDLERS[mem.u16(record + REC.handler) - SPECIAL.length];
 
-/** Ways to other blocks, in the order in which their edges are emitted. */
-function waysOf(b: Block): Way[] {
-  const { ending } = b;
-  const all = ending.kind === 'if' ? [ending.taken, ending.next] : ending.kind === 'out' ? [] : [ending.to];
-  return all.filter((w) => w.block >= 0);
-}
-
-export function compileRegion(mem: Mem, flow: Flow, tables: PageTables): RegionCode {
-  return new RegionFilling(mem, flow, tables).emit();
+/** The code of a region; `id` is in its entries' records, and nobody else's. */
+export function compileRegion(mem: Mem, flow: Flow, tables: PageTables, id: number): RegionCode {
+  return new RegionFilling(mem, flow, tables, id).emit();
 }

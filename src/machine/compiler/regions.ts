@@ -1,25 +1,27 @@
 /**
- * The compiled regions: what is hot gets compiled, several regions to a module, and entered from then on in place of the
- * record it begins with; what was written to or thrown away is entered no more.
+ * What is compiled, and when: what is hot, several regions to a module; and two regions as one, where execution goes to
+ * and fro between them.
  *
  * Hot is where the interpreter's budget ran out several times: a sample of where it spends its time.
  */
-
 import { Code } from '../../wasm/code.ts';
 import { I32, Module as WasmModule } from '../../wasm/module.ts';
 import { cpuState } from '../cpu-state.ts';
 import type { CodeCache } from '../engine/code-cache.ts';
 import type { Core } from '../engine/core.ts';
-import { HIGH } from '../engine/core.ts';
+import { HIGH } from '../engine/registers.ts';
 import { specialOf } from '../interp/handlers.ts';
 import { EXEC_ENTRIES, REC, TLB_EXEC } from '../interp/record.ts';
 import { instantiate } from '../wasm-api.ts';
-import { ENTRY, MAX_REGIONS } from './driver.ts';
-import { type Flow, FlowFinder, type PageTables } from './flow.ts';
-import { compileRegion, type RegionCode } from './region.ts';
+import { ENTRY } from './entry.ts';
+import { type Flow, FlowFinder, MAX_MERGED, type PageTables } from './flow.ts';
+import { compileRegion } from './region.ts';
+import { type Entry, type FunctionTable, type Region, RegionTable, type StartPlace } from './region-table.ts';
+
+export type { FunctionTable } from './region-table.ts';
 
 export interface CompileOptions {
-  /** Blocks that the interpreter runs between two looks at where it is. */
+  /** Blocks that the interpreter runs between two looks at where it is, on average. */
   readonly sampleEvery: number;
   /** Samples of a record after which it is hot. */
   readonly hot: number;
@@ -33,46 +35,26 @@ export const COMPILE_ALL: CompileOptions = { sampleEvery: 0, hot: 1, batch: 1, p
 
 const COUNTS = 1 << 16;
 const REGION = specialOf('region');
-
-/** The table of the driver's module. */
-export interface FunctionTable {
-  set(index: number, f: unknown): void;
-}
-
-interface Entry {
-  /** Machine address of the slot in the page's table, and what was in it. */
-  slot: number;
-  record: number;
-  stub: number;
-}
-interface Region {
-  code: RegionCode;
-  entries: Entry[];
-  frames: number[];
-  /** Place in the table; -1 before it is compiled and after it was dropped. */
-  index: number;
-  dead: boolean;
-}
+const MAX_STARTS = 64;
+/** Pages that the starts of a region lie from its base page at most. */
+const REACH = 1 << 18;
 
 export class Regions {
   readonly options: CompileOptions;
   private readonly c: Core;
   private readonly cache: CodeCache;
-  private readonly table: FunctionTable;
+  private readonly table: RegionTable;
   private readonly counts = new Uint8Array(COUNTS);
-  private readonly byFrame = new Map<number, Set<Region>>();
-  private readonly freeIndices: number[] = [];
-  private nextIndex = 0;
-  private live = 0;
   private pending: Region[] = [];
   private waited = 0;
-  compiled = 0;
+  private lastId = 0;
+  private random = 1;
 
   constructor(c: Core, cache: CodeCache, table: FunctionTable, options: CompileOptions) {
     this.options = options;
     this.c = c;
     this.cache = cache;
-    this.table = table;
+    this.table = new RegionTable(c.m, cache, table);
   }
 
   /** The interpreter's budget ran out at a record on the page at ripBase. True: regions were compiled. */
@@ -85,46 +67,105 @@ export class Regions {
     this.counts[at] = n;
     if (n < options.hot) return false;
     this.counts[at] = 0;
-    this.form(record);
+    this.start(record);
     if (this.pending.length < options.batch) return false;
     this.compile();
     return true;
   }
 
+  /** Blocks until the next sample: never the same number, since loops have a length too. */
+  interval(): number {
+    const { sampleEvery } = this.options;
+    this.random = (Math.imul(this.random, 1_103_515_245) + 12_345) >>> 0;
+    return (sampleEvery >>> 1) + (((this.random >>> 16) * sampleEvery) >>> 16);
+  }
+
+  /** Execution often goes from one region to the entry of another, or of itself. */
+  merge(from: number, stub: number): void {
+    const { m } = this.c;
+    const a = this.table.at(from);
+    const b = this.table.at(m.u32(stub + ENTRY.index));
+    if (!a || !b || !this.table.due(b, stub, a.size + b.size) || !this.c.code64) return;
+    const starts = this.union(a, b);
+    if (!starts) return;
+    this.form(a.base, starts, true, a === b ? [a] : [a, b]);
+    this.compile();
+  }
+
+  drop(mfn: number): void {
+    this.table.drop(mfn);
+  }
+  /** All records are gone. */
+  clear(): void {
+    this.table.clear();
+    this.counts.fill(0);
+  }
+
   // --- forming -----------------------------------------------------------------------------------------------------
 
-  private form(record: number): void {
+  private start(record: number): void {
+    const base = this.pageAt();
+    const table = this.pageTables(base)(0);
+    if (table === 0 || this.pending.some((r) => r.entries.some((e) => e.record === record))) return;
+    this.form(base, [{ page: 0, table, off: this.c.m.u16(record + REC.off) }], false, []);
+  }
+  /** The starts of both regions, from the base page of the first; undefined if they cannot be one. */
+  private union(a: Region, b: Region): StartPlace[] | undefined {
+    if (a === b) return a.merged ? undefined : [...a.starts];
+    const between = (b.base - a.base) / 4096;
+    if (a.size + b.size > MAX_MERGED || Math.abs(between) > REACH) return undefined;
+    const starts = [...a.starts];
+    for (const s of b.starts) {
+      const page = s.page + between;
+      if (!starts.some((other) => other.page === page && other.off === s.off)) starts.push({ ...s, page });
+    }
+    return starts.length <= MAX_STARTS ? starts : undefined;
+  }
+
+  private form(base: number, starts: readonly StartPlace[], merged: boolean, replaces: Region[]): void {
     const { m } = this.c;
-    const tables = this.pageTables();
-    if (tables(0) === 0) return;
-    if (this.live === MAX_REGIONS) this.evict();
-    const flow = new FlowFinder(m, tables).find(record);
+    const tables = this.pageTables(base);
+    // the code may have gone elsewhere since it was compiled
+    if (starts.some((s) => tables(s.page) !== s.table)) return;
+    if (this.table.full) this.table.evict();
+    const records = starts.map((s) => ({ page: s.page, record: m.u32(s.table + 4 * s.off) }));
+    if (records.some((r) => r.record === 0)) return;
+    const flow = new FlowFinder(m, tables).find(records, merged);
+    const id = ++this.lastId;
     const region: Region = {
-      code: compileRegion(m, flow, tables),
+      id,
+      code: compileRegion(m, flow, tables, id),
       entries: flow.entries.map((n) => this.entry(flow, n, tables)),
       frames: [...new Set(flow.pages.map((page) => this.cache.frameOf(tables(page))))],
+      size: flow.records,
+      base,
+      starts,
+      merged,
+      replaces,
       index: -1,
       dead: false,
     };
-    this.live++;
     if (this.pending.length === 0) this.waited = 0;
     this.pending.push(region);
-    for (const f of region.frames) this.ofFrame(f).add(region);
+    this.table.add(region);
   }
   private entry(flow: Flow, n: number, tables: PageTables): Entry {
     const b = flow.blocks[n]!;
-    return { slot: tables(b.page) + 4 * b.off, record: b.first, stub: 0 };
+    return { slot: tables(b.page) + 4 * b.off, record: b.first, stub: 0, counted: 0 };
   }
 
-  /** Pages around rip that the code TLB knows. Out of 64-bit mode only rip's own: addresses wrap there. */
-  private pageTables(): PageTables {
+  /** Linear address of the page at rip. */
+  private pageAt(): number {
     const { c } = this;
-    const base = c.code64 ? c.lin(cpuState.ripBase) : (c.lin(cpuState.ripBase) + c.segBase(1)) >>> 0;
+    return c.code64 ? c.lin(cpuState.ripBase) : (c.lin(cpuState.ripBase) + c.segBase(1)) >>> 0;
+  }
+  /** Pages around a linear address that the code TLB knows. Out of 64-bit mode only its own: addresses wrap there. */
+  private pageTables(base: number): PageTables {
     const known = new Map<number, number>();
     return (page) => {
       let table = known.get(page);
       if (table === undefined)
-        known.set(page, (table = page !== 0 && !c.code64 ? 0 : this.probe(base + page * 4096)));
+        known.set(page, (table = page !== 0 && !this.c.code64 ? 0 : this.probe(base + page * 4096)));
       return table;
     };
   }
@@ -133,11 +174,6 @@ export class Regions {
     const at = cpu + TLB_EXEC + ((linear >>> 12) & (EXEC_ENTRIES - 1)) * 16;
     const lo = ((linear & ~0xfff) | m.u32(cpu + cpuState.tlbCtx.offset)) >>> 0;
     return m.u32(at) === lo && m.s32(at + 4) === (Math.floor(linear / HIGH) | 0) ? m.u32(at + 8) : 0;
-  }
-  private ofFrame(mfn: number): Set<Region> {
-    let regions = this.byFrame.get(mfn);
-    if (!regions) this.byFrame.set(mfn, (regions = new Set()));
-    return regions;
   }
 
   // --- compiling ---------------------------------------------------------------------------------------------------
@@ -156,61 +192,7 @@ export class Regions {
     if (batch.length === 0) return;
     const functions = instantiate(m.bytes(), machine.memory);
     batch.forEach((r, i) => {
-      this.install(r, functions[i]);
+      this.table.install(r, functions[i]);
     });
-  }
-
-  private install(r: Region, f: unknown): void {
-    const { m } = this.c;
-    r.index = this.freeIndices.pop() ?? this.nextIndex++;
-    this.table.set(r.index, f);
-    this.compiled++;
-    r.entries.forEach((e, number) => {
-      // another region may have been entered here first
-      if (m.u32(e.slot) !== e.record) return;
-      const stub = this.cache.copyOf(e.record);
-      if (stub === 0) return;
-      m.setU16(stub + REC.handler, REGION);
-      m.setU32(stub + REC.slot, e.record);
-      m.setU32(stub + ENTRY.index, r.index);
-      m.setU32(stub + ENTRY.number, number);
-      m.setU32(e.slot, stub);
-      e.stub = stub;
-    });
-  }
-
-  // --- dropping ----------------------------------------------------------------------------------------------------
-
-  /** Code in the frame has changed or goes. */
-  drop(mfn: number): void {
-    const regions = this.byFrame.get(mfn);
-    if (!regions) return;
-    for (const r of regions) this.remove(r);
-    this.byFrame.delete(mfn);
-  }
-  /** All records are gone. */
-  clear(): void {
-    for (const regions of this.byFrame.values()) for (const r of regions) if (!r.dead) this.forget(r);
-    this.byFrame.clear();
-    this.counts.fill(0);
-  }
-  private remove(r: Region): void {
-    if (r.dead) return;
-    const { m } = this.c;
-    for (const e of r.entries) if (e.stub !== 0 && m.u32(e.slot) === e.stub) m.setU32(e.slot, e.record);
-    for (const f of r.frames) this.byFrame.get(f)?.delete(r);
-    this.forget(r);
-  }
-  /** Room for what is hot now: everything goes, since nobody knows what else is in use. */
-  private evict(): void {
-    for (const regions of [...this.byFrame.values()]) for (const r of [...regions]) this.remove(r);
-    this.byFrame.clear();
-  }
-  private forget(r: Region): void {
-    r.dead = true;
-    this.live--;
-    if (r.index < 0) return;
-    this.table.set(r.index, null);
-    this.freeIndices.push(r.index);
   }
 }

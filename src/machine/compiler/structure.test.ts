@@ -7,13 +7,16 @@ import { instantiate, sharedMemory } from '../wasm-api.ts';
 import { type Edge, FlowGraph } from './graph.ts';
 import { type Filling, Structure } from './structure.ts';
 
-/** Blocks by number: none, one or two ways on. Entries are blocks. */
+/** Blocks by number: none, one or two ways on, or to any of the entries (ANY). Entries are blocks. */
 interface Program {
   ways: number[][];
   entries: number[];
 }
 
+const ANY = -1;
 const STEPS = 60;
+/** Where the lists are: which of two ways a block takes, which of the entries. */
+const PICKS = 256;
 const LOG = 1024;
 const SELECT = 1;
 const AT = 2;
@@ -73,21 +76,33 @@ class Tracing implements Filling<undefined> {
     code.op(OP.return);
     code.end();
     if (edges.length === 0) return code.op(OP.return);
-    if (edges.length === 1) return follow(edges[0] as Edge);
+    if (edges.length === 1) return this.on(edges[0] as Edge, follow);
     code.get(AT);
     code.mem(OP.i32_load8_u, 0, 0);
     this.open(-2, OP.if);
-    follow(edges[1] as Edge);
+    this.on(edges[1] as Edge, follow);
     code.op(OP.else);
-    follow(edges[0] as Edge);
+    this.on(edges[0] as Edge, follow);
     this.end();
     code.op(OP.unreachable);
+  }
+  private on(edge: Edge, follow: (edge: Edge) => void): void {
+    if (edge.to === this.graph.root) {
+      this.code.get(AT);
+      this.code.mem(OP.i32_load8_u, 0, PICKS);
+      this.code.set(0);
+    }
+    follow(edge);
   }
 }
 
 function build({ ways, entries }: Program): (entry: number) => void {
-  const edges = [...ways, entries].map((out) => out.map((to): Edge => ({ to, select: -1 })));
-  const graph = new FlowGraph(edges, ways.length);
+  const root = ways.length;
+  const edge = (to: number): Edge => ({ to: to === ANY ? root : to, select: -1 });
+  const graph = new FlowGraph(
+    [...ways, entries].map((out) => out.map(edge)),
+    root,
+  );
   const filling = new Tracing(graph);
   new Structure(graph, filling).emit();
   filling.code.op(OP.unreachable);
@@ -100,36 +115,45 @@ const memory = sharedMemory(1 << 20);
 const bytes = new Uint8Array(memory.buffer);
 
 /** The blocks that a program comes through. */
-function walk({ ways, entries }: Program, entry: number, choices: readonly number[]): number[] {
+function walk(
+  { ways, entries }: Program,
+  entry: number,
+  choices: readonly number[],
+  picks: readonly number[],
+): number[] {
   const path: number[] = [];
   for (let at = entries[entry] as number; ; ) {
     path.push(at);
     const out = ways[at] as number[];
     if (path.length === STEPS || out.length === 0) return path;
     at = out[out.length > 1 ? (choices[path.length] as number) : 0] as number;
+    if (at === ANY) at = entries[picks[path.length] as number] as number;
   }
 }
 
 const programs = fc.integer({ min: 1, max: 12 }).chain((blocks) => {
   const block = fc.nat({ max: blocks - 1 });
+  const way = fc.oneof({ weight: 5, arbitrary: block }, { weight: 1, arbitrary: fc.constant(ANY) });
   return fc.record({
-    ways: fc.array(fc.array(block, { maxLength: 2 }), { minLength: blocks, maxLength: blocks }),
+    ways: fc.array(fc.array(way, { maxLength: 2 }), { minLength: blocks, maxLength: blocks }),
     entries: fc.uniqueArray(block, { minLength: 1, maxLength: Math.min(blocks, 4) }),
   });
 });
 
 describe('structured control flow', () => {
   it('goes where the graph goes, whatever loops there are and wherever they are entered', () => {
-    const choices = fc.array(fc.nat({ max: 1 }), { minLength: STEPS + 1, maxLength: STEPS + 1 });
+    const list = (max: number) => fc.array(fc.nat({ max }), { minLength: STEPS + 1, maxLength: STEPS + 1 });
     fc.assert(
-      fc.property(programs, choices, (program, list) => {
+      fc.property(programs, list(1), list(11), (program, choices, any) => {
         const go = build(program);
+        const picks = any.map((n) => n % program.entries.length);
         program.entries.forEach((_, entry) => {
           bytes.fill(0);
-          bytes.set(list);
+          bytes.set(choices);
+          bytes.set(picks, PICKS);
           go(entry);
           const path = [...bytes.subarray(LOG, LOG + STEPS)].filter((b) => b !== 0).map((b) => b - 1);
-          expect(path).toEqual(walk(program, entry, list));
+          expect(path).toEqual(walk(program, entry, choices, picks));
         });
       }),
       { numRuns: 400 },

@@ -16,7 +16,7 @@ export interface Filling<Known = unknown> {
   entryNumber(): void;
   /** The region is entered by its entry number `k`. */
   atEntry(k: number): void;
-  /** Code before a branch that goes back to a loop's header, or on to where several edges meet. */
+  /** Code before a branch that goes back to a loop's header, or on to where several edges meet (a header is such). */
   beforeBack(from: number, edge: Edge): void;
   beforeMerge(): void;
   setSelect(n: number): void;
@@ -98,10 +98,12 @@ export class Structure<Known> {
     if (order.back(from, edge.to)) {
       fill.beforeBack(from, edge);
       fill.br(loopLabel(edge.to));
-    } else if (order.merges.has(edge.to)) {
-      fill.beforeMerge();
-      fill.br(mergeLabel(edge.to));
-    } else this.tree(edge.to);
+      return;
+    }
+    const merge = order.merges.has(edge.to);
+    if (merge || order.loops.has(edge.to)) fill.beforeMerge();
+    if (merge) fill.br(mergeLabel(edge.to));
+    else this.tree(edge.to);
   }
 }
 

@@ -5,10 +5,10 @@ import { EXEC_ENTRIES, TLB_EXEC } from '../interp/record.ts';
 import { LOCAL, type ValueEmitter } from './value.ts';
 
 /**
- * Whether the code page at a linear address (on the stack) is not known to be the one that a table is of; the table's
- * address is what `table` pushes. In 64-bit mode.
+ * Looks up the linear address on the stack, which goes to `w1`, in the execute TLB. Leaves the tag that is there and the
+ * tag that should be; the entry is at `ti` + TLB_EXEC. `isPage`: the address is that of a page.
  */
-export function pageDiffers(e: ValueEmitter, table: () => void): void {
+function probe(e: ValueEmitter, isPage: boolean): void {
   const { code } = e;
   const { ti, w1, cpu, ctx } = LOCAL;
   code.tee(w1);
@@ -22,11 +22,28 @@ export function pageDiffers(e: ValueEmitter, table: () => void): void {
   code.tee(ti);
   code.mem(OP.i64_load, 3, TLB_EXEC);
   code.get(w1);
+  if (!isPage) {
+    code.i64(-4096);
+    code.op(OP.i64_and);
+  }
   code.get(ctx);
   code.op(OP.i64_or);
+}
+/** The table of records that the entry names. */
+function probedTable(e: ValueEmitter): void {
+  e.code.get(LOCAL.ti);
+  e.code.mem(OP.i32_load, 2, TLB_EXEC + 8);
+}
+
+/**
+ * Whether the code page at a linear address (on the stack) is not known to be the one that a table is of; the table's
+ * address is what `table` pushes. In 64-bit mode.
+ */
+export function pageDiffers(e: ValueEmitter, table: () => void): void {
+  const { code } = e;
+  probe(e, true);
   code.op(OP.i64_ne);
-  code.get(ti);
-  code.mem(OP.i32_load, 2, TLB_EXEC + 8);
+  probedTable(e);
   table();
   code.op(OP.i32_ne);
   code.op(OP.i32_or);
@@ -38,7 +55,7 @@ export function pageDiffers(e: ValueEmitter, table: () => void): void {
  */
 export function findRecord(e: ValueEmitter): void {
   const { code } = e;
-  const { cpu, lip, ti } = LOCAL;
+  const { cpu, lip } = LOCAL;
   const lin = LOCAL.w1;
   code.get(lip);
   code.get(cpu);
@@ -47,25 +64,10 @@ export function findRecord(e: ValueEmitter): void {
   code.get(cpu);
   code.mem(OP.i64_load, 3, cpuState.linMask.offset);
   code.op(OP.i64_and);
-  code.tee(lin);
-  code.op(OP.i32_wrap_i64);
-  code.i32(8);
-  code.op(OP.i32_shr_u);
-  code.i32((EXEC_ENTRIES - 1) * 16);
-  code.op(OP.i32_and);
-  code.get(cpu);
-  code.op(OP.i32_add);
-  code.tee(ti);
-  code.mem(OP.i64_load, 3, TLB_EXEC);
-  code.get(lin);
-  code.i64(-4096);
-  code.op(OP.i64_and);
-  code.get(LOCAL.ctx);
-  code.op(OP.i64_or);
+  probe(e, false);
   code.op(OP.i64_eq);
   e.open('inner', OP.if);
-  code.get(ti);
-  code.mem(OP.i32_load, 2, TLB_EXEC + 8);
+  probedTable(e);
   code.get(lin);
   code.op(OP.i32_wrap_i64);
   code.i32(4095);

@@ -25,12 +25,16 @@ const any = (e: RecordEmitter, ...values: (() => V64)[]): Var => {
   return sum;
 };
 
-/** Nonzero where the two privileges' code does not mean the same, see Fetcher.keepMode; or SMAP let something in. */
-function modesDiffer(e: RecordEmitter): V64 {
+/** Nonzero where the two privileges' code does not mean the same, see Fetcher.keepMode. */
+function codeDiffers(e: RecordEmitter): V64 {
   const kernel = cpuState.execMode.addr(0, 0);
   const user = cpuState.execMode.addr(0, 1);
-  return e.or(e.userOpen(), e.let(e.xor(e.state32(kernel), e.let(e.state32(user)))));
+  return e.xor(e.state32(kernel), e.let(e.state32(user)));
 }
+/** So, or SMAP let something in. */
+const modesDiffer = (e: RecordEmitter): V64 => e.or(e.userOpen(), e.let(codeDiffers(e)));
+/** Nonzero where an instruction of the kernel's is not for Wasm: the code is not privileged, or it is to be watched. */
+const notPlain = (e: RecordEmitter): V64 => e.or(e.cpl(), e.let(e.state32(cpuState.watched.offset)));
 const noSce = (e: RecordEmitter): V64 =>
   e.and(e.xor(e.state64(cpuState.efer.offset), e.let(e.c(EFER_SCE))), e.c(EFER_SCE));
 
@@ -166,8 +170,10 @@ const iretq = system((e) => {
   const dataAttr = (s: number): V64 => e.shru(e.state32(cpuState.seg.addr(0, s)), e.c(16));
   const busy = any(
     e,
-    () => modesDiffer(e),
-    () => e.cpl(),
+    () => notPlain(e),
+    () => e.userOpen(),
+    // to itself the kernel returns before there is a user
+    () => e.and(codeDiffers(e), e.let(e.sub(e.c(0), e.let(e.bool(e.ne(e.get(user), e.c(0))))))),
     () => e.irqWindow(),
     () => e.and(e.flagsRest(), e.c(NT)),
     () => e.and(e.get(flags), e.c(TF | AC | VM | VIF | VIP)),
@@ -209,4 +215,40 @@ const iretq = system((e) => {
   e.jump(rip);
 });
 
-export const SYSTEM: Readonly<Record<string, Semantics>> = { syscall, sysret, swapgs, iretq, stac, clac };
+/** MOV from CR0, CR2, CR3 and CR4. */
+const movFromCr = sem('w', (e: Sem) => {
+  e.slowIf(e.ne(notPlain(e as RecordEmitter), e.c(0)));
+  e.write(8, e.read(1, 8));
+});
+
+const CR4_FSGSBASE = 0x1_0000;
+const baseOf = (s: number): number => cpuState.seg.addr(0, s) + segment.base.offset;
+const unlessFsgsbase = (e: RecordEmitter): void =>
+  e.slowIf(e.eqz(e.and(e.state32(cpuState.cr4.offset), e.c(CR4_FSGSBASE))));
+const readBase = (s: number): Semantics =>
+  sem('w', (e: Sem) => {
+    unlessFsgsbase(e as RecordEmitter);
+    e.write(8, (e as RecordEmitter).state64(baseOf(s)));
+  });
+const writeBase = (s: number): Semantics =>
+  system((e) => {
+    unlessFsgsbase(e);
+    const v = e.let(e.read(0, 8));
+    e.slowIf(e.ne(e.shrs(e.shl(e.get(v), e.c(16)), e.c(16)), v));
+    e.setState64(baseOf(s), v);
+    e.setState64(cpuState.segBase.addr(0, s), v);
+  });
+
+export const SYSTEM: Readonly<Record<string, Semantics>> = {
+  syscall,
+  sysret,
+  swapgs,
+  iretq,
+  stac,
+  clac,
+  movFromCr,
+  rdfsbase: readBase(SEG.fs),
+  rdgsbase: readBase(SEG.gs),
+  wrfsbase: writeBase(SEG.fs),
+  wrgsbase: writeBase(SEG.gs),
+};

@@ -4,7 +4,8 @@ import { AF, CF, OF, PF, SF, STATUS, ZF } from '../../x86/flags.ts';
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { SEG } from '../cpu-state.ts';
-import { type Core, EXC } from './core.ts';
+import type { Core } from './core.ts';
+import { EXC } from './registers.ts';
 import { loadSegment } from './segments.ts';
 
 export function divide(c: Core, i: Insn, signed: boolean): void {

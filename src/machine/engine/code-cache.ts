@@ -6,11 +6,12 @@ import { DECODE_OK, DECODE_TRUNCATED, decode } from '../../x86/decoder.ts';
 import { type CodeSize, Insn } from '../../x86/insn.ts';
 import { VEX_OPS } from '../../x86/sem/bmi.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
-import { originalRecord, specialOf } from '../interp/handlers.ts';
+import { specialOf } from '../interp/handlers.ts';
 import { FLOW, Lowering } from '../interp/lower.ts';
 import { REC } from '../interp/record.ts';
 import { frameInfo, type Machine } from '../machine.ts';
 import { suspect } from './limits.ts';
+import { INTERCEPTABLE } from './svm/interceptable.ts';
 
 const TABLE_BYTES = 4096 * 4;
 const HELPER = specialOf('helper');
@@ -35,15 +36,18 @@ export interface Mode {
   limited: number;
   /** Ring 3 wants its accesses aligned (CR0.AM, EFLAGS.AC). */
   aligned: boolean;
+  /** A guest's guest runs: what its monitor may intercept is for the helper. */
+  guest: boolean;
 }
-const MODE_KEYS = 4096;
+const MODE_KEYS = 8192;
 export const modeKey = (m: Mode): number =>
   (m.codeSize === 64 ? 2 : m.codeSize === 32 ? 1 : 0) |
   (m.stackMask === 0xffff ? 4 : 0) |
   (m.sse ? 8 : 0) |
   (m.limited << 4) |
   (m.vex ? 0 : 1024) |
-  (m.aligned ? 2048 : 0);
+  (m.aligned ? 2048 : 0) |
+  (m.guest ? 4096 : 0);
 
 export class CodeCache {
   private readonly machine: Machine;
@@ -162,12 +166,10 @@ export class CodeCache {
     this.prepare(mode, table, first);
     let off = offset;
     for (let n = 1; ; n++) {
-      const known = n > 1 && off < 4096 ? originalRecord(mem, mem.u32(table + off * 4)) : 0;
+      const slot = table + off * 4;
       l.n = n - 1;
-      if (known !== 0) {
-        l.off = off;
-        l.next = off;
-        l.goto(known);
+      if (n > 1 && off < 4096 && mem.u32(slot) !== 0) {
+        l.goto(off, slot);
         break;
       }
       // a page end, a full run: go on by look-up
@@ -178,7 +180,7 @@ export class CodeCache {
       const status = decode(mem.bytes, page + off, page + 4096, mode.codeSize, insn);
       l.n = n;
       l.off = off;
-      mem.setU32(table + off * 4, l.at);
+      mem.setU32(slot, l.at);
       if (status !== DECODE_OK) {
         this.straddler(status === DECODE_TRUNCATED, off);
         break;
@@ -205,7 +207,7 @@ export class CodeCache {
       this.lowering.helper(i);
       return FLOW.end;
     }
-    if (suspect(i, mode)) {
+    if (suspect(i, mode) || (mode.guest && INTERCEPTABLE.has(i.op))) {
       this.lowering.helper(i);
       return FLOW.end;
     }

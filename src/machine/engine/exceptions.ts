@@ -1,8 +1,9 @@
 /** Delivery of exceptions and interrupts through the IVT or IDT. @spec SDM 3A 6 */
 import { AC, IF, NT, RF, TF, VM } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import { ATTR_P, type Core, EXC, GuestFault, HIGH } from './core.ts';
+import type { Core } from './core.ts';
 import { stepping } from './debug.ts';
+import { ATTR_P, EXC, GuestFault, HIGH } from './registers.ts';
 import {
   checkTarget,
   type Descriptor,
@@ -15,6 +16,9 @@ import {
   setCodeSegment,
 } from './segments.ts';
 import { checkRoom, currentStack, innerStack, probeDown, pushFrame, takeStack, tssRsp } from './stacks.ts';
+import { eventInfo, interceptException, interceptShutdown } from './svm/event-intercepts.ts';
+import { inGuest } from './svm/state.ts';
+import { VmExit } from './svm/vm-exit.ts';
 import { switchTask } from './task.ts';
 
 /** How a vector came about: shapes privilege checks, the pushed RF and the error code's EXT bit. */
@@ -39,16 +43,21 @@ export function deliver(
   let err = errorCode;
   let how = cause;
   let from = ip;
+  let during = 0n;
+  const guest = inGuest(c);
   c.deliveries++;
   c.taskSwitched = false;
   for (let depth = 0; ; depth++) {
     try {
+      if (guest) interceptException(c, v, err, how, from, during);
       deliverOnce(c, v, err, how, from);
       return true;
     } catch (e) {
+      if (e instanceof VmExit) e.intInfo ??= eventInfo(c, v, err, how);
       if (!(e instanceof GuestFault)) throw e;
+      if (guest) during = eventInfo(c, v, err, how);
       from = c.taskSwitched ? c.lin(cpuState.rip) : faultIp;
-      if ((v === EXC.DF && how === 'fault') || depth > 3) return false;
+      if ((v === EXC.DF && how === 'fault') || depth > 3) return interceptShutdown(c);
       const second = e.vector;
       const first = v;
       const isException = how === 'fault';
@@ -206,7 +215,7 @@ function throughTaskGate(c: Core, sel: number, err: number, cause: Cause, ip: nu
   const flags = c.flags;
   c.flags = imageFlags(c, cause);
   try {
-    switchTask(c, sel, 'interrupt', ip, ext);
+    switchTask(c, sel, 'interrupt', ip, ext, err);
   } finally {
     if (!c.taskSwitched) c.flags = flags;
   }

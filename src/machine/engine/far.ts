@@ -3,9 +3,10 @@
 import { IOPL } from '../../x86/flags.ts';
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import { ATTR_P, type Core, EXC } from './core.ts';
+import type { Core } from './core.ts';
 import { dropInnerSegments, returnPointer, returnStack, returnTarget } from './iret.ts';
 import { checkStack } from './limits.ts';
+import { ATTR_P, EXC } from './registers.ts';
 import {
   checkTarget,
   type Descriptor,
@@ -20,7 +21,7 @@ import {
   readUpper,
   setCodeSegment,
 } from './segments.ts';
-import { checkRoom, innerStack, probeDown, pushFrame, takeStack, tssRsp } from './stacks.ts';
+import { checkRoom, innerStack, loadFrame, probeDown, pushFrame, takeStack, tssRsp } from './stacks.ts';
 import { switchTask } from './task.ts';
 
 function pointer(c: Core, i: Insn): { sel: number; ip: bigint } {
@@ -151,10 +152,8 @@ function gateInwardLong(c: Core, target: number, x: Descriptor, ip: bigint): voi
 export function farReturn(c: Core, i: Insn): void {
   const z = i.opSize;
   const extra = i.count > 0 ? i.imm & 0xffff : 0;
-  checkStack(c, 0, 2 * z, false);
-  c.load(c.stackAt(0), 2 * z);
-  const ip = c.take(z, 0);
-  const sel = Number(c.take(z, z)) & 0xffff;
+  const [ip, cs] = loadFrame(c, 0, 2, z) as [bigint, bigint];
+  const sel = Number(cs & 0xffffn);
   if (!c.protectedMode || c.vm86) {
     if (ip > 0xffffn) c.gp();
     c.addSp(2 * z + extra);
@@ -169,10 +168,8 @@ export function farReturn(c: Core, i: Insn): void {
     setCodeSegment(c, sel, x, c.cpl);
     return setIp(c, ip);
   }
-  checkStack(c, 2 * z + extra, 2 * z, false);
-  c.load(c.stackAt(2 * z + extra), 2 * z);
-  const sp = c.take(z, 0);
-  const ss = Number(c.take(z, z)) & 0xffff;
+  const [sp, word] = loadFrame(c, 2 * z + extra, 2, z) as [bigint, bigint];
+  const ss = Number(word & 0xffffn);
   const x = returnTarget(c, sel);
   const stack = returnStack(c, ss, sel & 3, (descAttr(x) & 0x200) !== 0);
   checkTarget(c, x, ip);

@@ -4,14 +4,24 @@ import { type CodeSize, Insn } from '../../x86/insn.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { ACCESS, FAULT, MMIO } from '../mmu.ts';
 import { type Mode, modeKey } from './code-cache.ts';
-import { type Core, EXC } from './core.ts';
+import type { Core } from './core.ts';
 import { alignmentOn, limitedSegments, limitOf } from './limits.ts';
+import { EXC } from './registers.ts';
+import { inGuest } from './svm/state.ts';
 
 /** Above a mode key in execMode: when the last flush was. */
 const MODE_SHIFT = 0x1_0000;
 
 export class Fetcher {
-  readonly mode: Mode = { codeSize: 64, stackMask: -1, sse: true, vex: true, limited: 0, aligned: false };
+  readonly mode: Mode = {
+    codeSize: 64,
+    stackMask: -1,
+    sse: true,
+    vex: true,
+    limited: 0,
+    aligned: false,
+    guest: false,
+  };
   readonly insn = new Insn();
   private readonly c: Core;
   private readonly clearCode: (cpu: number) => void;
@@ -45,6 +55,7 @@ export class Fetcher {
     this.mode.aligned = alignmentOn(c);
     this.mode.sse = (c.get32(cpuState.cr0) & 12) === 0 && (c.get32(cpuState.cr4) & 0x200) !== 0;
     this.mode.vex = c.protectedMode && !c.vm86;
+    this.mode.guest = inGuest(c);
     return this.mode;
   }
 

@@ -7,8 +7,9 @@ import { OP as X } from '../../x86/ops.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
 import { cpuState } from '../cpu-state.ts';
 import { CR0_EM, CR0_MP, CR0_TS } from '../mmu.ts';
-import { type Core, EXC } from './core.ts';
+import type { Core } from './core.ts';
 import { checkAligned } from './limits.ts';
+import { EXC } from './registers.ts';
 
 export const MXCSR_MASK = 0xffff;
 export const MXCSR_RESET = 0x1f80;

@@ -20,7 +20,9 @@ import {
   xlat,
 } from './arith.ts';
 import { depositBits, extractBits } from './bits.ts';
-import { type Core, EXC } from './core.ts';
+import * as control from './control.ts';
+import type { Core } from './core.ts';
+import * as tables from './descriptors.ts';
 import { deliver } from './exceptions.ts';
 import { farJump, farReturn } from './far.ts';
 import { fxrstor, fxsave, mxcsr } from './fpu.ts';
@@ -28,6 +30,7 @@ import { iret } from './iret.ts';
 import { missing } from './missing.ts';
 import { monitor, mwait } from './monitor.ts';
 import { rdmsr, rdpmc, wrmsr } from './msr.ts';
+import { EXC } from './registers.ts';
 import { runSse } from './sse.ts';
 import { stringOp } from './strings.ts';
 import { syscall, sysenter, sysexit, sysret } from './syscall.ts';
@@ -49,7 +52,7 @@ export const NEXT = {
 } as const;
 export type Next = Exit | (typeof NEXT)[keyof typeof NEXT];
 
-export interface HelperContext extends sys.SystemHooks {
+export interface HelperContext extends control.SystemHooks {
   tsc(): bigint;
   random(): bigint;
   /** At a UD2: if it begins a forced emulation prefix, runs the instruction behind that. */
@@ -216,21 +219,21 @@ plain(['rdmsr'], (c, _i, h) => rdmsr(c, () => h.tsc()));
 plain(['wrmsr'], (c, _i, h) => wrmsr(c, h, () => h.tsc()));
 plain(['in'], (c, i) => sys.inOut(c, i, false));
 plain(['out'], (c, i) => sys.inOut(c, i, true));
-plain(['lgdt'], (c, i) => sys.loadTable(c, i, false));
-plain(['lidt'], (c, i) => sys.loadTable(c, i, true));
-plain(['sgdt'], (c, i) => sys.storeTable(c, i, false));
-plain(['sidt'], (c, i) => sys.storeTable(c, i, true));
-plain(['lldt'], (c, i) => sys.loadSystemSegment(c, i, SEG.ldtr));
-plain(['ltr'], (c, i) => sys.loadSystemSegment(c, i, SEG.tr));
-plain(['sldt'], (c, i) => sys.storeSystemSegment(c, i, SEG.ldtr));
-plain(['str'], (c, i) => sys.storeSystemSegment(c, i, SEG.tr));
-plain(['arpl'], sys.arpl);
-plain(['lar'], (c, i) => sys.inspectSelector(c, i, 'lar'));
-plain(['lsl'], (c, i) => sys.inspectSelector(c, i, 'lsl'));
-plain(['verr'], (c, i) => sys.inspectSelector(c, i, 'verr'));
-plain(['verw'], (c, i) => sys.inspectSelector(c, i, 'verw'));
+plain(['lgdt'], (c, i) => tables.loadTable(c, i, false));
+plain(['lidt'], (c, i) => tables.loadTable(c, i, true));
+plain(['sgdt'], (c, i) => tables.storeTable(c, i, false));
+plain(['sidt'], (c, i) => tables.storeTable(c, i, true));
+plain(['lldt'], (c, i) => tables.loadSystemSegment(c, i, SEG.ldtr));
+plain(['ltr'], (c, i) => tables.loadSystemSegment(c, i, SEG.tr));
+plain(['sldt'], (c, i) => tables.storeSystemSegment(c, i, SEG.ldtr));
+plain(['str'], (c, i) => tables.storeSystemSegment(c, i, SEG.tr));
+plain(['arpl'], tables.arpl);
+plain(['lar'], (c, i) => tables.inspectSelector(c, i, 'lar'));
+plain(['lsl'], (c, i) => tables.inspectSelector(c, i, 'lsl'));
+plain(['verr'], (c, i) => tables.inspectSelector(c, i, 'verr'));
+plain(['verw'], (c, i) => tables.inspectSelector(c, i, 'verw'));
 table[X.mov_sreg] = (c, i) => {
-  sys.movSreg(c, i);
+  tables.movSreg(c, i);
   return i.operands[0].kind === 5 && i.operands[0].reg === SEG.ss ? NEXT.shadow : NEXT.next;
 };
 for (const [n, s] of [
@@ -240,11 +243,11 @@ for (const [n, s] of [
   ['lfs', SEG.fs],
   ['lgs', SEG.gs],
 ] as const)
-  plain([n], (c, i) => sys.loadFar(c, i, s));
-plain(['mov_cr'], (c, i, h) => sys.movCr(c, h, i));
-plain(['mov_dr'], sys.movDr);
-plain(['lmsw'], (c, i, h) => sys.lmsw(c, h, i));
-plain(['smsw'], sys.smsw);
+  plain([n], (c, i) => tables.loadFar(c, i, s));
+plain(['mov_cr'], (c, i, h) => control.movCr(c, h, i));
+plain(['mov_dr'], control.movDr);
+plain(['lmsw'], (c, i, h) => control.lmsw(c, h, i));
+plain(['smsw'], control.smsw);
 plain(['clts'], (c, _i, h) => {
   c.requireCpl0();
   c.set32(cpuState.cr0, c.get32(cpuState.cr0) & ~8);
@@ -256,7 +259,7 @@ plain(['invlpg'], (c, i, h) => {
   const at = c.offsetOf(i) + base;
   h.invalidate(c.code64 ? Number(BigInt.asIntN(64, at)) : Number(BigInt.asUintN(32, at)));
 });
-plain(['invpcid'], (c, i, h) => sys.invpcid(c, h, i));
+plain(['invpcid'], (c, i, h) => control.invpcid(c, h, i));
 plain(['invd', 'wbinvd'], (c) => c.requireCpl0());
 plain(['swapgs'], (c) => {
   if (!c.code64) c.ud();

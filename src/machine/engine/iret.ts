@@ -1,8 +1,8 @@
 /** IRET in all its forms, and what every return to an outer level checks. @spec SDM 2 IRET; SDM 3A 5.8.6 */
 import { AC, IF, IOPL, NT, RF, VIF, VIP, VM } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import { ATTR_P, ATTR_S, type Core, EXC } from './core.ts';
-import { checkStack } from './limits.ts';
+import type { Core } from './core.ts';
+import { ATTR_P, ATTR_S, EXC } from './registers.ts';
 import {
   checkTarget,
   type Descriptor,
@@ -16,6 +16,7 @@ import {
   readDescriptor,
   setCodeSegment,
 } from './segments.ts';
+import { loadFrame } from './stacks.ts';
 import { switchTask } from './task.ts';
 
 export function iret(c: Core, z: number): void {
@@ -24,28 +25,19 @@ export function iret(c: Core, z: number): void {
   if (!c.protectedMode) return iretReal(c, z);
   if (c.vm86) return iretVm86(c, z);
   if (c.flags & NT) return endTask(c);
-  const n = c.code64 ? 5 : 3;
-  checkStack(c, 0, n * z, false);
-  c.load(c.stackAt(0), n * z);
-  const ip = c.take(z, 0);
-  const sel = Number(c.take(z, z)) & 0xffff;
-  const flags = Number(c.take(z, 2 * z) & 0xffff_ffffn);
+  const { ip, sel, flags } = returnFrame(c, z);
   if (!c.longMode && flags & VM && c.cpl === 0 && z === 4) return iretToVm86(c, Number(ip), sel, flags);
-  const rpl = sel & 3;
-  const outer = rpl > c.cpl;
-  let sp = 0n;
-  let ss = 0;
-  if (c.code64) {
-    sp = c.take(z, 3 * z);
-    ss = Number(c.take(z, 4 * z)) & 0xffff;
-  } else if (outer) {
-    checkStack(c, 3 * z, 2 * z, false);
-    c.load(c.stackAt(3 * z), 2 * z);
-    sp = c.take(z, 0);
-    ss = Number(c.take(z, z)) & 0xffff;
-  }
+  // that there is no return to an inner level shows later
+  const loadSs = c.code64 || (sel & 3) !== c.cpl;
+  const [sp, ss] = loadSs ? loadFrame(c, 3 * z, 2, z) : [0n, 0n];
   const x = returnTarget(c, sel);
-  finishIret(c, { z, ip, sel, flags, x, sp, ss, outer, loadSs: c.code64 || outer });
+  const outer = (sel & 3) > c.cpl;
+  finishIret(c, { z, ip, sel, flags, x, sp: sp!, ss: Number(ss! & 0xffffn), outer, loadSs });
+}
+
+function returnFrame(c: Core, z: number): { ip: bigint; sel: number; flags: number } {
+  const [ip, sel, flags] = loadFrame(c, 0, 3, z) as [bigint, bigint, bigint];
+  return { ip, sel: Number(sel & 0xffffn), flags: Number(flags & 0xffff_ffffn) };
 }
 
 /** IRET with NT set goes back to the task this one was called from. */
@@ -136,38 +128,29 @@ export function dropInnerSegments(c: Core): void {
 }
 
 function iretReal(c: Core, z: number): void {
-  c.load(c.stackAt(0), 3 * z);
-  const ip = Number(c.take(z, 0) & 0xffff_ffffn);
-  const sel = Number(c.take(z, z)) & 0xffff;
-  const flags = Number(c.take(z, 2 * z) & 0xffff_ffffn);
-  if (ip > 0xffff) c.gp();
+  const { ip, sel, flags } = returnFrame(c, z);
+  if (ip > 0xffffn) c.gp();
   c.addSp(3 * z);
   c.setSeg(SEG.cs, sel, 0x9b, 0xffff, sel << 4);
   const mask = z === 4 ? 0x257fd5 : 0x7fd5;
   c.flags = (c.flags & ~mask) | (flags & mask);
-  c.setLin(cpuState.rip, ip);
+  c.setLin(cpuState.rip, Number(ip));
 }
 
 function iretVm86(c: Core, z: number): void {
   if ((c.flags & IOPL) !== IOPL) c.gp(0);
-  c.load(c.stackAt(0), 3 * z, true);
-  const ip = Number(c.take(z, 0));
-  const sel = Number(c.take(z, z)) & 0xffff;
-  const flags = Number(c.take(z, 2 * z) & 0xffff_ffffn);
-  if (ip > 0xffff) c.gp();
+  const { ip, sel, flags } = returnFrame(c, z);
+  if (ip > 0xffffn) c.gp();
   c.addSp(3 * z);
   c.setSeg(SEG.cs, sel, 0xfb, 0xffff, sel << 4);
   const mask = (z === 4 ? 0x257fd5 : 0x7fd5) & ~IOPL;
   c.flags = (c.flags & ~mask) | (flags & mask);
-  c.setLin(cpuState.rip, ip);
+  c.setLin(cpuState.rip, Number(ip));
 }
 
 function iretToVm86(c: Core, ip: number, sel: number, flags: number): void {
   if (ip > 0xffff) c.gp(0);
-  checkStack(c, 0, 36, false);
-  c.load(c.stackAt(0), 36);
-  const at = (k: number): number => Number(c.take(4, 4 * k));
-  const words = [3, 4, 5, 6, 7, 8].map(at);
+  const words = loadFrame(c, 12, 6, 4).map(Number);
   c.flags = (flags & 0x3f_7fd5) | VM;
   c.m.setU32(c.cpu + cpuState.cpl.offset, 3);
   [SEG.ss, SEG.es, SEG.ds, SEG.fs, SEG.gs].forEach((s, k) => {

@@ -11,7 +11,8 @@ import { OP as X } from '../../x86/ops.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { REC } from '../interp/record.ts';
 import type { Mode } from './code-cache.ts';
-import { ATTR_D, ATTR_P, type Core, EXC } from './core.ts';
+import type { Core } from './core.ts';
+import { ATTR_D, ATTR_P, EXC } from './registers.ts';
 
 const RBX = 3;
 const RBP = 5;
@@ -219,11 +220,15 @@ export function checkWritable(c: Core, i: Insn): void {
   if (!c.code64 && !writable(c.segAttr(i.seg))) c.gp();
 }
 
-/** Faults unless `size` bytes at `by` from the stack pointer are the stack's. */
-export function checkStack(c: Core, by: number, size: number, write: boolean): void {
-  if (c.code64 || !c.protectedMode || c.vm86) return;
+/** Whether `size` bytes at `by` from the stack pointer are the stack's. */
+export function stackAllows(c: Core, by: number, size: number, write: boolean): boolean {
+  if (c.code64) return true;
   const offset = ((c.gpr32(4) + by) & c.stackMask) >>> 0;
-  if (!allows(c.segAttr(SEG.ss), limitOf(c, SEG.ss), offset, size, write)) c.fault(EXC.SS, 0);
+  return allows(c.segAttr(SEG.ss), limitOf(c, SEG.ss), offset, size, write);
+}
+/** Faults unless they are. */
+export function checkStack(c: Core, by: number, size: number, write: boolean): void {
+  if (!stackAllows(c, by, size, write)) c.fault(EXC.SS, 0);
 }
 
 /**

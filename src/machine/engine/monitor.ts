@@ -12,7 +12,7 @@ import { monitorOffered } from './offered.ts';
 /** MWAIT's ECX: interrupts end the wait even while they are masked. */
 const BREAK_ON_INTERRUPT = 1;
 
-function requireMonitor(c: Core): void {
+export function requireMonitor(c: Core): void {
   if (c.cpl !== 0 || !monitorOffered(c)) c.ud();
 }
 

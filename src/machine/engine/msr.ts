@@ -1,11 +1,14 @@
 /** MSRs that are the CPU's own state; the others are the platform's. @spec SDM 4 2; APM 2 appendix A */
 import { cpuState, SEG } from '../cpu-state.ts';
 import { CR0_PG, EFER_LMA } from '../mmu.ts';
+import type { SystemHooks } from './control.ts';
 import type { Core } from './core.ts';
 import { eferOffered, tscAuxOffered } from './offered.ts';
-import { canonical, type SystemHooks, setSegBase } from './system.ts';
+import { readSvmMsr, svmeChanges, writeSvmMsr } from './svm/msr.ts';
+import { canonical, setSegBase } from './system.ts';
 
 const EFER_LME = 0x100;
+const EFER_SVME = 0x1000;
 const CR4_PCE = 0x100;
 const PERF_COUNTERS = 4;
 const MSR_TSC_AUX = 0xc000_0103;
@@ -61,6 +64,8 @@ function readMsr(c: Core, index: number, tsc: () => bigint): bigint {
     case MSR_DEBUGCTL:
       return BigInt(c.get32(cpuState.debugCtl));
   }
+  const svm = readSvmMsr(c, index);
+  if (svm !== undefined) return svm;
   if (!c.platform.rdmsr(c.cpu, index, c.out4)) c.gp();
   return (BigInt(c.out4[1]!) << 32n) | BigInt(c.out4[0]!);
 }
@@ -103,7 +108,7 @@ export function wrmsr(c: Core, hooks: SystemHooks, tsc: () => bigint): void {
       if (v & ~DEBUGCTL_KNOWN) c.gp();
       return c.set32(cpuState.debugCtl, lo);
   }
-  if (!c.platform.wrmsr(c.cpu, index, lo, hi)) c.gp();
+  if (!writeSvmMsr(c, index, v) && !c.platform.wrmsr(c.cpu, index, lo, hi)) c.gp();
 }
 
 function adjustTsc(c: Core, by: bigint): void {
@@ -116,6 +121,7 @@ function writeEfer(c: Core, hooks: SystemHooks, v: bigint): void {
   if (v & ~BigInt(eferOffered(c))) c.gp();
   const next = Number(v);
   if (c.get32(cpuState.cr0) & CR0_PG && (old ^ next) & EFER_LME) c.gp();
+  if ((old ^ next) & EFER_SVME) svmeChanges(c, (next & EFER_SVME) !== 0);
   c.set(cpuState.efer, BigInt((next & ~EFER_LMA) | (old & EFER_LMA)));
   hooks.flush();
 }

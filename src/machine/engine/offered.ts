@@ -40,6 +40,7 @@ const EFER_BITS: readonly Row[] = [
   [b(0), EXT1, EDX, 11], // SCE: syscall
   [b(8, 10), EXT1, EDX, 29], // LME LMA: lm
   [b(11), EXT1, EDX, 20], // NXE: nx
+  [b(12), EXT1, ECX, 2], // SVME: svm
   [b(21), 0x8000_0021, EAX, 8], // AIBRSE: automatic IBRS, which asks for nothing here
 ];
 const XSAVE_LEAF = 0xd;
@@ -68,6 +69,7 @@ export function xcr0Offered(c: Core): number {
   c.platform.cpuid(c.cpu, XSAVE_LEAF, 0, c.out4);
   return c.out4[EAX]!;
 }
+export const svmOffered = (c: Core): boolean => offers(c, EXT1, ECX, 2);
 export const monitorOffered = (c: Core): boolean => offers(c, 1, ECX, 3);
 /** TSC_AUX comes with RDTSCP or RDPID. */
 export const tscAuxOffered = (c: Core): boolean => offers(c, EXT1, EDX, 27) || offers(c, 7, ECX, 22);

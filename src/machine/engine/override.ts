@@ -8,7 +8,7 @@
 import { cpuState } from '../cpu-state.ts';
 import { KIND_ATOMIC, KIND_READ, KIND_WRITE, TLB_READ, TLB_WRITE, tlbPlace } from '../interp/record.ts';
 import type { Core } from './core.ts';
-import { HIGH } from './core.ts';
+import { HIGH } from './registers.ts';
 
 interface Override {
   entry: number;

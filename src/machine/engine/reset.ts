@@ -3,6 +3,7 @@ import { cpuState, SEG } from '../cpu-state.ts';
 import type { Core } from './core.ts';
 import { finit, MXCSR_RESET } from './fpu.ts';
 import { modeChanged } from './segments.ts';
+import { svmState } from './svm/state.ts';
 
 const CR0_RESET = 0x6000_0010n;
 const PAT_RESET = 0x0007_0406_0007_0406n;
@@ -36,6 +37,8 @@ export const INIT_KEEPS = [
   cpuState.sysenterEsp,
   cpuState.sysenterEip,
   cpuState.pat,
+  svmState.vmCr,
+  svmState.vmHsavePa,
 ] as const;
 
 /** Real mode at the given code segment. */

@@ -2,8 +2,9 @@
 
 import { cpuState, SEG } from '../cpu-state.ts';
 import { EFER_LMA } from '../mmu.ts';
-import { ATTR_D, ATTR_L, ATTR_P, ATTR_S, type Core, EXC, HIGH } from './core.ts';
+import type { Core } from './core.ts';
 import { limitOf } from './limits.ts';
+import { ATTR_D, ATTR_L, ATTR_P, ATTR_S, EXC, HIGH } from './registers.ts';
 
 export interface Descriptor {
   lo: number;

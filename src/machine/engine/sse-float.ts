@@ -1,8 +1,8 @@
 /** SSE floating point in its exact form. @spec SDM 1 11.5, SDM 2 */
 import { type OpName, OP as X } from '../../x86/ops.ts';
 import { cpuState } from '../cpu-state.ts';
-import { EXC } from './core.ts';
 import { defaultNan, F32, F64, type Format, isNan, quiet } from './float-format.ts';
+import { EXC } from './registers.ts';
 import { SoftFloat } from './softfloat.ts';
 import type { Operands } from './sse-operands.ts';
 

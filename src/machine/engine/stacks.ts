@@ -1,7 +1,8 @@
 /** The stacks that gates push on: the one in use, or the one that the TSS names for an inner level. @spec SDM 3A 5.8.5, 6.12 */
 import { cpuState, SEG } from '../cpu-state.ts';
-import { ATTR_D, ATTR_P, type Core, EXC, HIGH } from './core.ts';
-import { allows, limitOf } from './limits.ts';
+import type { Core } from './core.ts';
+import { allows, checkStack, limitOf, stackAllows } from './limits.ts';
+import { ATTR_D, ATTR_P, EXC, HIGH } from './registers.ts';
 import { descAttr, descBase, descDpl, descLimit, readDescriptor } from './segments.ts';
 
 export interface Stack {
@@ -79,6 +80,30 @@ const below = (s: Stack, bytes: number): number => ((s.sp - bytes) & maskOf(s)) 
 export function takeStack(c: Core, s: Stack, sp: number): void {
   c.setSeg(SEG.ss, s.sel, s.attr, s.limit, s.base);
   c.m.setU32(c.cpu + GPR_SP.offset, sp);
+}
+
+/**
+ * Words of a frame on the stack, from `by` above the stack pointer. Each is read before those below it, as AMD's CPUs do:
+ * it shows in what is reported of a frame that is not all there.
+ */
+export function loadFrame(c: Core, by: number, words: number, z: number): bigint[] {
+  const at = c.stackAt(by);
+  if (((at >>> 0) & 4095) + words * z > 4096 || !stackAllows(c, by, words * z, false))
+    return wordByWord(c, by, words, z);
+  try {
+    c.load(at, words * z);
+  } catch {
+    return wordByWord(c, by, words, z);
+  }
+  return Array.from({ length: words }, (_, k) => c.take(z, k * z));
+}
+function wordByWord(c: Core, by: number, words: number, z: number): bigint[] {
+  const frame: bigint[] = [];
+  for (let k = words - 1; k >= 0; k--) {
+    checkStack(c, by + k * z, z, false);
+    frame[k] = c.read(c.stackAt(by + k * z), z);
+  }
+  return frame;
 }
 
 /** Finds the page fault of a frame as pushing word by word does: CR2 is the first word that has no place. */

@@ -2,7 +2,8 @@
 import { NT, VM } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { CR0_PG, CR0_TS } from '../mmu.ts';
-import { ATTR_P, type Core, EXC } from './core.ts';
+import type { Core } from './core.ts';
+import { ATTR_P, EXC } from './registers.ts';
 import {
   type Descriptor,
   descAttr,
@@ -14,6 +15,7 @@ import {
   modeChanged,
   readDescriptor,
 } from './segments.ts';
+import { interceptTaskSwitch } from './svm/event-intercepts.ts';
 
 export type SwitchCause = 'jump' | 'call' | 'interrupt' | 'iret';
 
@@ -63,9 +65,20 @@ interface State {
   readonly trap: boolean;
 }
 
-/** Leaves for the task of `sel`, saving `ip` as where this one goes on. `ext`: EXT bit of the error codes. */
-export function switchTask(c: Core, sel: number, cause: SwitchCause, ip: number, ext = 0): void {
+/**
+ * Leaves for the task of `sel`, saving `ip` as where this one goes on. `ext`: EXT bit of the error codes; `errorCode`: the
+ * exception's that leads there, or -1.
+ */
+export function switchTask(
+  c: Core,
+  sel: number,
+  cause: SwitchCause,
+  ip: number,
+  ext = 0,
+  errorCode = -1,
+): void {
   const x = target(c, sel, cause, ext);
+  interceptTaskSwitch(c, sel, cause, errorCode);
   const format = formatOf(descAttr(x));
   const next = readState(c, descBase(x), format);
   saveState(c, cause, ip);

@@ -4,6 +4,7 @@
  * A tag holds the page, a generation and the privilege (see record.ts). A flush takes a new generation, and sweeps only
  * when there is none left. Address spaces and global pages: see tlb-spaces.ts.
  */
+import { AC } from '../../x86/flags.ts';
 import { cpuState, OPEN_ENTRIES } from '../cpu-state.ts';
 import {
   EXEC_ENTRIES,
@@ -18,7 +19,8 @@ import {
 import { frameInfo } from '../machine.ts';
 import { CR4_PCIDE, CR4_SMAP } from '../mmu.ts';
 import { FRAME_WRITTEN } from './code-cache.ts';
-import { type Core, HIGH } from './core.ts';
+import type { Core } from './core.ts';
+import { HIGH } from './registers.ts';
 import { setContext } from './segments.ts';
 import { ENTRY_FLAGS, ENTRY_GLOBAL, ENTRY_OPEN, Space, Spaces } from './tlb-spaces.ts';
 
@@ -110,6 +112,11 @@ export class Tlb {
     for (const pcid of this.own.byNumber.keys()) this.dropSpace(pcid);
   }
 
+  /** Entries made under EFLAGS.AC serve no longer than that. */
+  keepSmap(): void {
+    const { c } = this;
+    if (c.get32(cpuState.userOpen) && !(c.get32(cpuState.flagsRest) & AC)) this.closeUser();
+  }
   /** EFLAGS.AC is clear: the supervisor's way into user pages is shut again. */
   closeUser(): void {
     const { c } = this;

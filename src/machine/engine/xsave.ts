@@ -5,10 +5,11 @@
 import type { Insn } from '../../x86/insn.ts';
 import { cpuState } from '../cpu-state.ts';
 import { CR0_TS } from '../mmu.ts';
-import { type Core, EXC } from './core.ts';
+import type { Core } from './core.ts';
 import { finit, fxImage, loadSse, loadX87, MXCSR_MASK, MXCSR_RESET } from './fpu.ts';
 import { checkAligned } from './limits.ts';
 import { xcr0Offered } from './offered.ts';
+import { EXC } from './registers.ts';
 
 const CR4_OSXSAVE = 0x4_0000;
 const X87 = 1;
@@ -22,7 +23,7 @@ const PARTS = { control: [0, 24], mxcsr: [24, 32], st: [32, 160], xmm: [160, 416
 
 export type SaveKind = 'xsave' | 'xsaveopt' | 'xsavec';
 
-const requireXsave = (c: Core): void => {
+export const requireXsave = (c: Core): void => {
   if ((c.get32(cpuState.cr4) & CR4_OSXSAVE) === 0) c.ud();
 };
 

@@ -118,11 +118,7 @@ function special(e: InterpEmitter, name: Special): void {
     case 'routine':
       return leaveWith(e, LEAVE.routine);
     case 'goto':
-      e.account();
-      code.get(LOCAL.rp);
-      code.mem(OP.i32_load, 2, REC.slot);
-      code.set(LOCAL.rp);
-      return e.enterBlock();
+      return e.jumpRel();
     case 'nextPage':
       e.account();
       e.nextRip();

@@ -19,6 +19,7 @@ for (const extra of [
   'movdToGpr',
   'loadWord',
   'iretq',
+  'movFromCr',
 ])
   names.set(extra, names.size);
 for (const h of HANDLERS) if (h.name.startsWith('lock.')) names.set(h.name, names.get(h.name) ?? names.size);
@@ -53,6 +54,7 @@ export const I = {
   movdToGpr: ID('movdToGpr'),
   loadWord: ID('loadWord'),
   iretq: ID('iretq'),
+  movFromCr: ID('movFromCr'),
 } as const;
 export const LOCKED = new Int16Array(OP_NAMES.length).fill(-1);
 for (const [name, id] of names) if (name.startsWith('lock.')) LOCKED[names.get(name.slice(5)) as number] = id;

@@ -7,6 +7,7 @@ import { OP as X } from '../../x86/ops.ts';
 import { SIZED_BY_OPERAND } from '../../x86/sem/bmi.ts';
 import { routineOf } from '../../x86/sem/routines.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
+import { cpuState, segment } from '../cpu-state.ts';
 import { BIT_OPS, formOf, HAS, I, LOCKED, NO_FORM, NOTHING, READ_ONLY, splitForm } from './handler-index.ts';
 import { FORM, type Form } from './handlers.ts';
 import { FlowLowering } from './lower-flow.ts';
@@ -39,6 +40,15 @@ const ENDS = new Set([
   X.sysexit,
 ]);
 
+/** Those that are fields of the vCPU's state, by number. */
+const CONTROL_REGISTERS: readonly ({ offset: number } | undefined)[] = [
+  cpuState.cr0,
+  undefined,
+  cpuState.cr2,
+  cpuState.cr3,
+  cpuState.cr4,
+];
+
 export class Lowering extends FlowLowering {
   /** Writes the records of one instruction. */
   lower(i: Insn): number {
@@ -68,6 +78,10 @@ export class Lowering extends FlowLowering {
       case X.sysret:
       case X.swapgs:
         return this.system(i);
+      case X.mov_sreg:
+        return this.fromSegment(i);
+      case X.mov_cr:
+        return this.fromControl(i);
       case X.mov:
       case X.lea:
       case X.movzx:
@@ -84,6 +98,26 @@ export class Lowering extends FlowLowering {
     const a = this.record(this.find(i.op, 8, FORM.none));
     this.mem.setU32(a + REC.insn, this.keep(i));
     return i.op === X.swapgs ? FLOW.next : FLOW.end;
+  }
+  /** MOV from a segment register to another register is a load of the vCPU's state. */
+  private fromSegment(i: Insn): number {
+    const [d, s] = i.operands;
+    if (d.kind !== OPK.gpr) return this.helperNext(i);
+    const z = i.opSize === 2 ? 2 : 4;
+    const a = this.record(z === 2 ? this.find(X.mov, 2, FORM.rr) : this.find(X.movzx, 4, FORM.rr, 2));
+    this.mem.setU16(a + REC.r1, this.reg(d));
+    this.mem.setU16(a + REC.r2, cpuState.seg.addr(0, s.reg) + segment.sel.offset);
+    return FLOW.next;
+  }
+  private fromControl(i: Insn): number {
+    const [d, s] = i.operands;
+    const field = d.kind === OPK.gpr && this.codeSize === 64 ? CONTROL_REGISTERS[s.reg] : undefined;
+    if (field === undefined) return this.helperNext(i);
+    const a = this.record(this.find(I.movFromCr, 8, FORM.rr));
+    this.mem.setU16(a + REC.r1, this.reg(d));
+    this.mem.setU16(a + REC.r2, field.offset);
+    this.mem.setU32(a + REC.insn, this.keep(i));
+    return FLOW.next;
   }
   private iret(i: Insn): number {
     if (this.codeSize !== 64 || i.opSize !== 8) return this.unknown(i);

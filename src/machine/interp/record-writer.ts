@@ -42,8 +42,11 @@ export class RecordWriter {
     this.next = off;
     this.record(specialOf('nextPage'));
   }
-  goto(record: number): void {
-    this.mem.setU32(this.record(specialOf('goto')) + REC.slot, record);
+  /** A record that goes on at page offset `off` with the record in that slot, as a jump there would. */
+  goto(off: number, slot: number): void {
+    this.off = off;
+    this.next = off;
+    this.mem.setU32(this.record(specialOf('goto')) + REC.slot, slot);
   }
   stop(): void {
     this.record(specialOf('stop'));

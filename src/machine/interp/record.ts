@@ -32,7 +32,7 @@ export const REC = {
   /** i64: what the effective address (or a branch target) is masked with. */
   mask: 32,
   /**
-   * u32: machine address of the page table's slot for a branch target in this page (0: no such slot), or of a record;
+   * u32: machine address of the page table's slot for a branch target in this page (0: no such slot);
    * index of a routine; the records of an instruction that goes on in the next page, whose table is in `imm`.
    */
   slot: 40,
@@ -88,4 +88,6 @@ export const LEAVE = {
   jump: 7,
   /** A region's: the record at `exitRp` is the interpreter's. */
   resume: 8,
+  /** The driver's: two regions are often run one after the other, `lastRegion` and the one entered at `exitRp`. */
+  merge: 9,
 } as const;

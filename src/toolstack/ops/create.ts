@@ -1,6 +1,6 @@
 /** Creating a domain from its configuration, up to the moment before it is unpaused. */
 import { XEN_X86_EMU_HPET, XEN_X86_EMU_IOAPIC, XEN_X86_EMU_LAPIC } from '../../abi/arch_x86.ts';
-import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm } from '../../abi/domctl.ts';
+import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm, XEN_DOMCTL_CDF_nested_virt } from '../../abi/domctl.ts';
 import { HVM_PARAM_HPET_ENABLED, HVM_PARAM_VIRIDIAN } from '../../abi/hvm_params.ts';
 import { type Kernel as Dom0, KernelError } from '../../kernel/index.ts';
 import { BuildError } from '../builder/errors.ts';
@@ -37,7 +37,8 @@ export async function createDomain(
   const domid = refusedAs('refused', config, () =>
     dom0.domctl.createDomain({
       handle: uuidBytes(config.uuid),
-      flags: XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
+      flags:
+        XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | (config.nestedhvm ? XEN_DOMCTL_CDF_nested_virt : 0),
       emulationFlags: XEN_X86_EMU_LAPIC | (config.hpet ? XEN_X86_EMU_HPET | XEN_X86_EMU_IOAPIC : 0),
       maxVcpus: config.maxVcpus,
       maxEvtchnPort: config.maxEventChannels,

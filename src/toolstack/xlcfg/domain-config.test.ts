@@ -57,6 +57,7 @@ describe('a domain configuration', () => {
         cpuid: [],
         viridian: 0,
         hpet: false,
+        nestedhvm: false,
         localtime: false,
         rtcTimeoffset: 0,
         nomigrate: false,

@@ -66,6 +66,7 @@ export interface DomainConfig {
   readonly viridian: number;
   /** DIVERGES: a PVH guest may have one too, with an I/O APIC for its interrupts; xl has it for HVM guests alone. */
   readonly hpet: boolean;
+  readonly nestedhvm: boolean;
   readonly localtime: boolean;
   /** Seconds that the guest's clock is ahead of the host's. */
   readonly rtcTimeoffset: number;
@@ -114,6 +115,7 @@ export function readDomainConfig(config: Config, { entropy, warn }: ReadOptions)
     cpuid: readCpuid(s),
     viridian: readViridian(s),
     hpet: s.has('hpet') ? s.bool('hpet') : type === 'hvm',
+    nestedhvm: s.bool('nestedhvm'),
     localtime: s.bool('localtime'),
     rtcTimeoffset: s.int('rtc_timeoffset', -INT_MAX - 1, INT_MAX) ?? 0,
     nomigrate: s.bool('nomigrate'),

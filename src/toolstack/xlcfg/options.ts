@@ -142,7 +142,7 @@ const rows: readonly Row[] = [
   ['apic', 'bool', '1', 'hvm', 'i'],
   ['nx', 'bool', '1', 'hvm', 'i'],
   ['hpet', 'bool', '-', 'hvm,pvh', 's'],
-  ['nestedhvm', 'bool', '0', 'hvm,pvh', 'i'],
+  ['nestedhvm', 'bool', '0', 'hvm,pvh', 's'],
   ['altp2m', 'string-or-int', 'disabled', 'hvm', 'i'],
   ['altp2mhvm', 'bool', '0', 'hvm', 'i'],
   ['altp2m_count', 'int', '10', 'hvm', 'i'],

@@ -3,8 +3,10 @@ import { type Insn, OPK, type Operand } from '../../../x86/insn.ts';
 import { type OpName, OP as X } from '../../../x86/ops.ts';
 import { cpuState } from '../../cpu-state.ts';
 import { CR0_EM, CR0_TS } from '../../mmu.ts';
-import { type Core, EXC } from '../core.ts';
+import type { Core } from '../core.ts';
 import { checkSse } from '../fpu.ts';
+import { checkAligned } from '../limits.ts';
+import { EXC } from '../registers.ts';
 import { fromFloat, fromInteger, toFloat, toInteger } from './convert.ts';
 import { Context, type F80, zero } from './float80.ts';
 import { align, BINARY_MMX, shuffleWords, signBits } from './lanes.ts';
@@ -103,9 +105,8 @@ function floats(c: Core, i: Insn, o: Operand, bytes: number): [bigint, bigint] {
   if (o.kind === OPK.xmm) {
     for (let k = 0; k < 16; k++) c.buf.setUint8(k, c.m.u8(xmmAt(c, o.reg) + k));
   } else {
-    const at = c.ea(i);
-    if (bytes === 8 && (at >>> 0) & 15) c.gp();
-    c.load(at, 2 * bytes);
+    if (bytes === 8) checkAligned(c, i, 16);
+    c.load(c.ea(i), 2 * bytes);
   }
   return [c.take(bytes), c.take(bytes, bytes)];
 }

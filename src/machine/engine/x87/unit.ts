@@ -2,8 +2,9 @@
 import type { Insn } from '../../../x86/insn.ts';
 import { OPK } from '../../../x86/insn.ts';
 import { cpuState } from '../../cpu-state.ts';
-import { type Core, EXC } from '../core.ts';
+import type { Core } from '../core.ts';
 import { checkX87 } from '../fpu.ts';
+import { EXC } from '../registers.ts';
 import { Context, type F80, FX, INDEFINITE } from './float80.ts';
 
 /** Bits of the status word. */

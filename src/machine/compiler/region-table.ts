@@ -1,0 +1,164 @@
+/**
+ * The compiled regions there are: entered through records in the place of those that they begin with, by their place in
+ * the driver's table; gone when code on one of their pages changes or is thrown away.
+ */
+import type { Mem } from '../../base/mem.ts';
+import type { CodeCache } from '../engine/code-cache.ts';
+import { specialOf } from '../interp/handlers.ts';
+import { REC } from '../interp/record.ts';
+import { MAX_REGIONS } from './driver.ts';
+import { ENTRY } from './entry.ts';
+import type { RegionCode } from './region.ts';
+
+/**
+ * Times that one region is entered from another, for each record in both, until they are made one: what that costs, in
+ * what it spares.
+ */
+const MERGE_AFTER = 100;
+/** As good as never. */
+const NEVER = 0x7fff_ffff;
+const REGION = specialOf('region');
+
+/** The table of the driver's module. */
+export interface FunctionTable {
+  set(index: number, f: unknown): void;
+}
+
+/** A record that flow was followed from: where it is from the base page, the table of its page, the slot in that. */
+export interface StartPlace {
+  readonly page: number;
+  readonly table: number;
+  readonly off: number;
+}
+
+export interface Entry {
+  /** Machine address of the slot in the page's table, and what was in it. */
+  readonly slot: number;
+  readonly record: number;
+  /** The record there now; 0 while there is none. */
+  stub: number;
+  /** Times that it is to be entered from other regions before something happens. */
+  counted: number;
+}
+
+export interface Region {
+  readonly id: number;
+  readonly code: RegionCode;
+  readonly entries: readonly Entry[];
+  readonly frames: readonly number[];
+  /** Records in it. */
+  readonly size: number;
+  /** Linear address of the base page when it was formed. */
+  readonly base: number;
+  readonly starts: readonly StartPlace[];
+  /** Its indirect jumps go on in it. */
+  readonly merged: boolean;
+  /** What it is in the place of. */
+  readonly replaces: readonly Region[];
+  /** Place in the table; -1 before it is compiled and after it was dropped. */
+  index: number;
+  dead: boolean;
+}
+
+export class RegionTable {
+  private readonly mem: Mem;
+  private readonly cache: CodeCache;
+  private readonly table: FunctionTable;
+  private readonly byFrame = new Map<number, Set<Region>>();
+  private readonly byIndex: (Region | undefined)[] = [];
+  private readonly freeIndices: number[] = [];
+  private live = 0;
+
+  constructor(mem: Mem, cache: CodeCache, table: FunctionTable) {
+    this.mem = mem;
+    this.cache = cache;
+    this.table = table;
+  }
+
+  get full(): boolean {
+    return this.live >= MAX_REGIONS;
+  }
+  at(index: number): Region | undefined {
+    return this.byIndex[index];
+  }
+
+  /** From now on the region goes when one of its frames does. */
+  add(r: Region): void {
+    this.live++;
+    for (const f of r.frames) {
+      const regions = this.byFrame.get(f);
+      if (regions) regions.add(r);
+      else this.byFrame.set(f, new Set([r]));
+    }
+  }
+
+  install(r: Region, f: unknown): void {
+    const { mem } = this;
+    for (const old of r.replaces) this.remove(old);
+    r.index = this.freeIndices.pop() ?? this.byIndex.length;
+    this.byIndex[r.index] = r;
+    this.table.set(r.index, f);
+    r.entries.forEach((e, number) => {
+      // another region may have been entered here first
+      if (mem.u32(e.slot) !== e.record) return;
+      const stub = this.cache.copyOf(e.record);
+      if (stub === 0) return;
+      mem.setU16(stub + REC.handler, REGION);
+      mem.setU32(stub + REC.slot, e.record);
+      mem.setU32(stub + ENTRY.index, r.index);
+      mem.setU32(stub + ENTRY.number, number);
+      mem.setU32(stub + ENTRY.region, r.id);
+      this.count(stub, e, MERGE_AFTER * r.size);
+      mem.setU32(e.slot, stub);
+      e.stub = stub;
+    });
+  }
+  private count(stub: number, e: Entry, times: number): void {
+    e.counted += times;
+    this.mem.setU32(stub + ENTRY.count, times);
+  }
+  /** The count at a region's entry is over: false if it would have to be larger for merging regions of this size. */
+  due(r: Region, stub: number, size: number): boolean {
+    const e = r.entries.find((entry) => entry.stub === stub);
+    const left = e ? MERGE_AFTER * size - e.counted : 0;
+    if (e && left > 0) this.count(stub, e, left);
+    // if they are not made one now they never are
+    else this.mem.setU32(stub + ENTRY.count, NEVER);
+    return left <= 0;
+  }
+
+  /** Code in the frame has changed or goes. */
+  drop(mfn: number): void {
+    const regions = this.byFrame.get(mfn);
+    if (!regions) return;
+    for (const r of regions) this.remove(r);
+    this.byFrame.delete(mfn);
+  }
+  /** All records are gone. */
+  clear(): void {
+    for (const regions of this.byFrame.values()) for (const r of regions) if (!r.dead) this.forget(r);
+    this.byFrame.clear();
+  }
+  /** Room for what is hot now: everything goes, since nobody knows what else is in use. */
+  evict(): void {
+    for (const regions of [...this.byFrame.values()]) for (const r of [...regions]) this.remove(r);
+    this.byFrame.clear();
+  }
+
+  private remove(r: Region): void {
+    if (r.dead) return;
+    const { mem } = this;
+    for (const e of r.entries)
+      if (e.stub !== 0 && mem.u32(e.slot) === e.stub) mem.setU32(e.slot, e.record);
+    for (const f of r.frames) this.byFrame.get(f)?.delete(r);
+    this.forget(r);
+  }
+  private forget(r: Region): void {
+    r.dead = true;
+    this.live--;
+    if (r.index < 0) return;
+    this.table.set(r.index, null);
+    this.byIndex[r.index] = undefined;
+    this.freeIndices.push(r.index);
+  }
+}

@@ -1,0 +1,92 @@
+/** Data accesses that the TLB does not serve: the page is entered, or the instruction is one for alone.ts. */
+import { cpuState } from '../cpu-state.ts';
+import { KIND_ATOMIC, KIND_READ, REC } from '../interp/record.ts';
+import { ACCESS, FAULT, MMIO } from '../mmu.ts';
+import type { Core } from './core.ts';
+import { checkFirst } from './fault-order.ts';
+import type { Fetcher } from './fetch.ts';
+import { checkWrap } from './limits.ts';
+import type { Parts } from './parts.ts';
+import type { Progress } from './progress.ts';
+import { EXC, GuestFault, HIGH } from './registers.ts';
+import type { Tlb } from './tlb.ts';
+
+export class Misses {
+  private readonly c: Core;
+  private readonly tlb: Tlb;
+  private readonly fetcher: Fetcher;
+  private readonly progress: Progress;
+  private readonly odd: (rp: number) => number;
+
+  /** `odd` runs the instruction of a record whose access no TLB entry can serve. */
+  constructor({ core, tlb, fetcher, progress }: Parts, odd: (rp: number) => number) {
+    this.c = core;
+    this.tlb = tlb;
+    this.fetcher = fetcher;
+    this.progress = progress;
+    this.odd = odd;
+  }
+
+  /** An access of the record's was not in the TLB. An exit, or -1 to go on; faults. */
+  miss(rp: number): number {
+    try {
+      return this.missed(rp);
+    } catch (e) {
+      if (e instanceof GuestFault) checkFirst(this.c, this.fetcher.decodeAt());
+      throw e;
+    }
+  }
+  private missed(rp: number): number {
+    const { progress } = this;
+    const kind = this.c.get32(cpuState.faultKind);
+    progress.atInstruction(rp);
+    try {
+      if (this.plainFill(kind)) {
+        progress.rp = rp;
+        return -1;
+      }
+    } catch (e) {
+      progress.countTo(rp, true);
+      throw e;
+    }
+    return this.odd(rp);
+  }
+
+  /** The linear address of the access; faults when it is not canonical. */
+  address(): number {
+    const c = this.c;
+    const lo = c.m.u32(c.cpu + cpuState.faultAddr.offset);
+    const hi = c.m.s32(c.cpu + cpuState.faultAddr.offset + 4);
+    if (!c.code64) return lo;
+    if (hi >> 15 !== 0 && hi >> 15 !== -1) {
+      const usesStack = c.m.u8(c.get32(cpuState.exitRp) + REC.stack) === 1;
+      c.fault(usesStack ? EXC.SS : EXC.GP, 0);
+    }
+    return hi * HIGH + lo;
+  }
+
+  /** Puts the page in the TLB if that is all it takes; false for straddling, misaligned locked, device and code pages. */
+  plainFill(kind: number): boolean {
+    const c = this.c;
+    const size = kind >>> 8;
+    const how = kind & 255;
+    const write = how !== KIND_READ;
+    const ea = this.address();
+    const highZero = c.code64 || c.m.u32(c.cpu + cpuState.faultAddr.offset + 4) === 0;
+    const offset = (ea >>> 0) & 4095;
+    if (offset + size > 4096) checkWrap(c, ea, size);
+    if (!highZero || offset + size > 4096 || (how === KIND_ATOMIC && offset & (size - 1))) return false;
+    const a = c.mmu.translate(c.cpu, ea, write ? ACCESS.write : ACCESS.read, c.cpl === 3);
+    if (a === FAULT) {
+      c.setLin(cpuState.cr2, ea);
+      c.fault(EXC.PF, c.mmu.errorCode);
+    }
+    if (a === MMIO) return false;
+    const mfn = Math.floor(a / 4096);
+    // what is written may be what runs next: done alone, and looked up again afterwards
+    if (write && c.mmu.anyCode(mfn)) return false;
+    c.watch?.data(ea, size, write);
+    this.tlb.fillData(ea, a, write);
+    return true;
+  }
+}

@@ -1,0 +1,22 @@
+/** What the parts of a CPU share; each takes what it needs. Where they call one another, they are given functions. */
+import type { CodeCache } from './code-cache.ts';
+import type { Core } from './core.ts';
+import type { Fetcher } from './fetch.ts';
+import type { Interrupts } from './interrupts.ts';
+import type { Progress } from './progress.ts';
+import type { Tlb } from './tlb.ts';
+
+export interface Parts {
+  readonly core: Core;
+  readonly cache: CodeCache;
+  readonly tlb: Tlb;
+  readonly fetcher: Fetcher;
+  readonly progress: Progress;
+  readonly interrupts: Interrupts;
+}
+
+/** The interpreter, or what runs it and compiled regions by turns. */
+export interface InterpreterExports {
+  /** Goes on at a record (0: at rip), for so many blocks; answers why it left, a LEAVE. */
+  run(cpu: number, rp: number, fuel: number): number;
+}

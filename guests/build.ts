@@ -2,8 +2,10 @@
 import { writeElf } from './elf.ts';
 import { Guest, LAYOUT, LOAD_ADDRESS } from './guest.ts';
 import { alignmentChecks } from './programs/alignment.ts';
+import { apicForms } from './programs/apic-forms.ts';
 import { apicNmi } from './programs/apic-nmi.ts';
 import { apicRegisters } from './programs/apic-registers.ts';
+import { atomicPair } from './programs/atomic-pair.ts';
 import { codeLimits } from './programs/code-limits.ts';
 import { cpuid } from './programs/cpuid.ts';
 import { debugBreakpoints } from './programs/debug-breakpoints.ts';
@@ -31,6 +33,10 @@ import { returns } from './programs/returns.ts';
 import { segments } from './programs/segments.ts';
 import { crash, flood, reboot, silent, tripleFault } from './programs/simple.ts';
 import { smp } from './programs/smp.ts';
+import { smpCode } from './programs/smp-code.ts';
+import { svmEvents } from './programs/svm-events.ts';
+import { svmIntercepts } from './programs/svm-intercepts.ts';
+import { svmState } from './programs/svm-state.ts';
 import { syscalls } from './programs/syscalls.ts';
 import { tasks } from './programs/tasks.ts';
 import { timer } from './programs/timer.ts';
@@ -52,6 +58,9 @@ export const GUESTS = {
   returns: { bits: 32, program: returns },
   vm86: { bits: 32, program: vm86 },
   'real-mode': { bits: 32, program: realMode },
+  'svm-events': { bits: 64, program: svmEvents },
+  'svm-state': { bits: 64, program: svmState },
+  'svm-intercepts': { bits: 64, program: svmIntercepts },
   tasks: { bits: 32, program: tasks },
   'long-mode': { bits: 64, program: longMode },
   syscalls: { bits: 64, program: syscalls },
@@ -71,6 +80,9 @@ export const GUESTS = {
   'apic-registers': { bits: 64, program: apicRegisters },
   timer: { bits: 64, program: timer },
   smp: { bits: 64, program: smp },
+  'smp-code': { bits: 64, program: smpCode },
+  'apic-forms': { bits: 64, program: apicForms },
+  'atomic-pair': { bits: 64, program: atomicPair },
   cpuid: { bits: 64, program: cpuid },
   'debug-registers': { bits: 64, program: debugRegisters },
   'debug-step': { bits: 64, program: debugStep },

@@ -5,7 +5,7 @@ import { cr, dr, type Mem, mem, R } from './registers.ts';
 export const DR6_RESERVED = 0xffff0ff0;
 export const DR6 = { B0: 1, B1: 2, B2: 4, B3: 8, BD: 0x2000, BS: 0x4000 } as const;
 export const FLAG = { CF: 1, TF: 0x100, IF: 0x200, RF: 0x1_0000 } as const;
-const IDT = 0x209000;
+export const IDT = 0x209000;
 export const LOG = 0x20a000;
 const LOG_END = LOG + 0x1000;
 export const WITH_ERROR = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];

@@ -22,7 +22,7 @@ import {
 import type { Guest } from './guest.ts';
 import { type Imm, mem, R } from './registers.ts';
 
-export { DR6, FLAG, SEL } from './event-handler.ts';
+export { DR6, FLAG, IDT, SEL } from './event-handler.ts';
 
 export interface Expected {
   vector: number;
@@ -142,6 +142,11 @@ export class Events {
     a.mov(R.rsp, g.word('ev.sp'));
     a.mov(g.word('ev.untrace'), 0);
     this.compare(name, expected);
+  }
+
+  /** In the code of a check: as if nothing had come yet. */
+  forget(): void {
+    this.g.a.mov(this.g.word('ev.next'), LOG);
   }
 
   private compare(name: string, expected: readonly Expected[]): void {

@@ -8,6 +8,7 @@ import {
   AT,
   CODE_BASE,
   CODE_START,
+  ENDING_BASE,
   FAULT_NONE,
   FX,
   type Kase,
@@ -36,6 +37,8 @@ const SEGMENTS: readonly Segment[] = [
   { sel: SELECTOR.data16, attr: 0x1f3, limit: 0xffff, base: MEM_BASE },
   { sel: SELECTOR.based, attr: 0xdf3, limit: FLAT, base: 0x1_0000 },
   { sel: SELECTOR.short, attr: 0x5f3, limit: 0x103f, base: MEM_BASE },
+  { sel: SELECTOR.ending, attr: 0x1f3, limit: 0xffff, base: ENDING_BASE },
+  { sel: SELECTOR.down, attr: 0x5f7, limit: 0xfbf, base: MEM_BASE },
 ];
 /** Where Linux keeps the number of the CPU: as a limit. */
 const CPU_NUMBER: Segment = { sel: 0x7b, attr: 0x4f5, limit: 0, base: 0 };
@@ -47,7 +50,7 @@ const TSS_OFFSET = 0x100;
 const NO_IO_BITMAP = 0xffff;
 const LDT_OFFSET = 0x200;
 const GDT_LIMIT = 0x7f;
-const LDT_ENTRIES = 4;
+const LDT_ENTRIES = 6;
 /** OSXSAVE, FSGSBASE, UMIP. */
 const CR4_MORE = 0x5_0800n;
 const ERRORS: ReadonlySet<number> = new Set([8, 10, 11, 12, 13, 14, 17]);

@@ -57,6 +57,25 @@ export function x2apic(e: Events): void {
     a.op('wrmsr');
     open(a);
   });
+  e.check('to the one of lowest priority, by logical id', [irq], () => {
+    readMsr(a, x2(REG.ldr));
+    a.mov(R.edx, R.eax);
+    a.mov(R.eax, 0x4900 | VECTOR);
+    a.mov(R.ecx, x2(REG.icr));
+    a.op('wrmsr');
+    open(a);
+  });
+  e.check('to the one of lowest priority among nobody', [], () => {
+    sendIpi(a, 0x4900 | VECTOR, 0x00020001);
+    open(a);
+  });
+  e.check('what TPR holds back again leaves no spurious interrupt', [irq], () => {
+    writeMsr(a, x2(REG.selfIpi), VECTOR);
+    writeMsr(a, x2(REG.tpr), 0xf0);
+    open(a);
+    writeMsr(a, x2(REG.tpr), 0);
+    open(a);
+  });
   e.check('to everyone', [irq], () => {
     sendIpi(a, 0x4000 | VECTOR, 0xffffffff);
     open(a);

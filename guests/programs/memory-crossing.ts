@@ -20,7 +20,7 @@ const REGS = KEPT + 8;
 const INSIDE = 0x400;
 
 /** Fields of a form's record; the variants of it differ in how they are split. */
-const FIELDS = ['code', 'name', 'nameLength', 'split', 'writes', 'start', 'step', 'sp'] as const;
+const FIELDS = ['code', 'name', 'nameLength', 'split', 'writes', 'start', 'step', 'sp', 'last'] as const;
 const field = (name: (typeof FIELDS)[number]) => mem(32, R.rbp, FIELDS.indexOf(name) * 4);
 const RECORD = FIELDS.length * 4;
 
@@ -158,6 +158,13 @@ function expectFault(g: Guest, s: Step): void {
   a.mov(R.rax, V);
   a.mov(R.ecx, 4096);
   if (s.fault === 'first') a.mov(R.ecx, mem(32, 'mc.offset'));
+  if (s.pages[1] !== 3) {
+    a.alu('cmp', field('last'), 0);
+    g.when('nz', () => {
+      a.mov(R.ecx, mem(32, 'mc.offset'));
+      a.alu('add', R.ecx, field('last'));
+    });
+  }
   a.alu('add', R.rax, R.rcx);
   a.alu('cmp', R.rax, mem(64, 'pg.cr2'));
   g.when('nz', () => wrong(g, s.name, 'CR2'));
@@ -188,7 +195,7 @@ function emitForms(g: Guest): number {
   g.data('mc.forms', () => {
     for (const [i, f] of variants.entries()) {
       a.dd(`mc.code${i}`, g.string(f.name), f.name.length, f.split);
-      a.dd(f.writes ? 1 : 0, f.zero ? 0 : 3, f.zero ? 0 : 7, f.sp ?? 8);
+      a.dd(f.writes ? 1 : 0, f.zero ? 0 : 3, f.zero ? 0 : 7, f.sp ?? 8, f.lastFirst ? f.size - 1 : 0);
     }
   });
   for (const [i, f] of variants.entries()) {

@@ -8,6 +8,8 @@ export interface Form {
   split?: number;
   /** The operand is zero at first, not a pattern. */
   zero?: boolean;
+  /** Its last byte is looked at before the rest, as AMD's CPUs do. */
+  lastFirst?: boolean;
   /** RSP above the operand. */
   sp?: number;
 }
@@ -61,8 +63,8 @@ export const FORMS: Readonly<Record<string, Form>> = {
   'fbstp m80': w(10, ...FLD1, 0xdf, 0x33),
   'fnstenv m': w(28, ...FLD1, 0xd9, 0x33),
   'fnsave m': w(108, ...FLD1, 0xdd, 0x33),
-  fxsave: { ...w(512, ...FLD1, 0x0f, 0xae, 0x03), split: 256 },
-  fxrstor: { ...r(512, 0x0f, 0xae, 0x0b), split: 256, zero: true },
+  fxsave: { ...w(512, ...FLD1, 0x0f, 0xae, 0x03), split: 256, lastFirst: true },
+  fxrstor: { ...r(512, 0x0f, 0xae, 0x0b), split: 256, zero: true, lastFirst: true },
   'sgdt m': w(10, 0x0f, 0x01, 0x03),
   'smsw m': w(2, 0x0f, 0x01, 0x23),
 };

@@ -5,7 +5,7 @@
 import type { Guest } from '../guest.ts';
 import { mem, R, type Reg } from '../registers.ts';
 import { ALL, Scenario, V } from './paging-scenario.ts';
-import { CR4, emitPath, emitTables, emitWorld, entryAt, P, PLACE } from './paging-world.ts';
+import { CR4, emitPath, emitTables, emitWorld, P, PLACE } from './paging-world.ts';
 
 const NON_CANONICAL = 0x8000_0000_0000n;
 const NOFLUSH = 1n << 63n;

@@ -43,7 +43,8 @@ function nothingDone(short: number, ro: number): Record<string, Probe> {
     'PUSH at the bottom': onStack(short, 4, bytes(0x50), { vector: 0x40, is: { s3: 0 } }),
     PUSHA: onStack(short, 0x1c, bytes(0x60)),
     'PUSHA at the bottom': onStack(short, 0x20, bytes(0x60), { vector: 0x40, is: { s3: 0 } }),
-    POPA: onStack(short, SIZE - 0x1c, bytes(0x61)),
+    // what it has popped before, it has popped: zeros
+    POPA: onStack(short, SIZE - 0x1c, bytes(0x61), { is: { s3: SIZE - 0x1c, ax: 0x11111111, bp: 0 } }),
     POP: onStack(short, SIZE - 2, bytes(0x58)),
     POPF: onStack(short, SIZE - 2, bytes(0x9d)),
     PUSHF: onStack(short, 2, bytes(0x9c)),

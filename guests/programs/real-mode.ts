@@ -82,6 +82,29 @@ const last: Record<string, Probe> = {
   },
 };
 
+/** DS begins inside a page. */
+const UNEVEN = [0xb8, 0x01, SEGMENT >> 8, 0x8e, 0xd8];
+const EBX = [0x66, 0xbb];
+/** A probe behind some code. */
+const after = (before: number[], p: Probe): Probe => ({ ...p, prelude: (a) => a.db(...before) });
+
+/** The end of 64 KiB where no page ends, and addresses beyond it. */
+const inside: Record<string, Probe> = {
+  'a word across 64 KiB inside a page': after(UNEVEN, faults(GP, 0xa1, 0xff, 0xff)),
+  'a dword across them': after(UNEVEN, faults(GP, 0x66, 0xa3, 0xfd, 0xff)),
+  'a word that is added to, across them': after(UNEVEN, faults(GP, 0x83, 0x06, 0xff, 0xff, 1)),
+  'a double across them': after(UNEVEN, faults(GP, 0xdd, 0x06, 0xfc, 0xff)),
+  'a string across them': after([...UNEVEN, 0xbe, 0xff, 0xff], faults(GP, 0xad)),
+  'a byte at the end of them': after(UNEVEN, real([0xa0, 0xff, 0xff])),
+  'a 32-bit address beyond 64 KiB': after([...EBX, 0, 0, 1, 0], faults(GP, 0x67, 0x8a, 0x03)),
+  'a 32-bit address at their end': after([...EBX, 0xff, 0xff, 0, 0], faults(GP, 0x67, 0x8b, 0x03)),
+  'a byte there': after([...EBX, 0xff, 0xff, 0, 0], real([0x67, 0x8a, 0x03])),
+  'a 32-bit address of the stack beyond 64 KiB': after(
+    [0x66, 0xbd, 0, 0, 1, 0],
+    real([0x67, 0x8a, 0x45, 0], { vector: SS, is: {} }),
+  ),
+};
+
 const addressing: Record<string, Probe> = {
   'a selector is a paragraph': real(
     [0xb8, 0x01, SEGMENT >> 8, 0x8e, 0xd8, 0xc6, 0x06, 0, 5, 0x77, 0x2e, 0xa0, 0x10, 5],
@@ -98,6 +121,8 @@ const addressing: Record<string, Probe> = {
   'a dword across 64 KiB': faults(GP, 0x66, 0xa3, 0xfd, 0xff),
   'a byte at the end of 64 KiB': real([0xa0, 0xff, 0xff]),
   'a word of the stack across 64 KiB': real([0x36, 0xa1, 0xff, 0xff], { vector: SS, is: {} }),
+  ...inside,
+  'a 32-bit JMP beyond 64 KiB': faults(GP, 0x66, 0xe9, 0, 0, 1, 0),
   'JMP far': real([0xea, 5, 0, SEGMENT & 255, SEGMENT >> 8], { is: { s1: SEGMENT } }),
   'a 32-bit JMP far beyond 64 KiB': faults(GP, 0x66, 0xea, 0, 0, 1, 0, SEGMENT & 255, SEGMENT >> 8),
   'CALL far': real([0x9a, 5, 0, SEGMENT & 255, SEGMENT >> 8, 0x59, 0x5a], { is: { cx: 5, dx: SEGMENT } }),

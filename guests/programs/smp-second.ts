@@ -14,7 +14,18 @@ const CR0_64 = 0x80010033;
 const EFER_LME_NXE = 0x900;
 
 /** What the second CPU does when an interrupt has woken it. */
-export const TASK = { none: 0, tsc: 1, monitor: 2 } as const;
+export const TASK = { none: 0, tsc: 1, monitor: 2, call: 3 } as const;
+/** What the two CPUs tell each other, after `smp.`; `line` is a guest's own. */
+export const SECOND_VARIABLES = [
+  'starts',
+  'task',
+  'done',
+  'stamp',
+  'waiting',
+  'wakes',
+  'lstar',
+  'routine',
+] as const;
 
 /** 16-bit code, copied to a page below 1 MB. */
 export function emitTrampoline(g: Guest): void {
@@ -74,7 +85,12 @@ export function emitSecond(e: Events): void {
   a.j('z', 'smp.tsc');
   a.alu('cmp', R.eax, TASK.monitor);
   a.j('z', 'smp.monitor');
+  a.alu('cmp', R.eax, TASK.call);
+  a.j('z', 'smp.call');
   a.jmp('smp.idle');
+  a.label('smp.call');
+  a.call(mem(64, 'smp.routine'));
+  a.jmp('smp.finished');
   a.label('smp.tsc');
   a.op('rdtsc');
   a.shift('shl', R.rdx, 32);

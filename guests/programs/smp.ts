@@ -7,7 +7,7 @@ import { Events } from '../events.ts';
 import type { Guest } from '../guest.ts';
 import { mem, R } from '../registers.ts';
 import { REG, writeXapic } from './apic-kit.ts';
-import { copyTrampoline, emitSecond, emitTrampoline, LEFT, TASK } from './smp-second.ts';
+import { copyTrampoline, emitSecond, emitTrampoline, LEFT, SECOND_VARIABLES, TASK } from './smp-second.ts';
 
 /** Pages that the second CPU starts in. */
 const START = 0x8;
@@ -189,8 +189,7 @@ function restarting(e: Events): void {
 export function smp(g: Guest): void {
   const e = new Events(g);
   const { a } = g;
-  for (const v of ['starts', 'task', 'done', 'stamp', 'before', 'span', 'waiting', 'wakes', 'lstar'])
-    g.variable(`smp.${v}`, 8);
+  for (const v of [...SECOND_VARIABLES, 'before', 'span']) g.variable(`smp.${v}`, 8);
   g.data('smp.line', () => a.zero(64), 64);
   emitTrampoline(g);
   const start = a.fresh('smp');

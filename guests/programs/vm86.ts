@@ -29,6 +29,20 @@ const at0 = (code: number[], vector = GP, rest: Partial<Probe> = {}): Probe => (
 /** The frame that leads out: selectors above the stack pointer. */
 const frame = { s1: SEGMENT, s3: 0x8000, s4: SEGMENT, s5: SEGMENT, s6: SEGMENT, s7: SEGMENT, s8: SEGMENT };
 
+/** The end of 64 KiB where no page ends, and addresses beyond it. */
+function ends(): Record<string, Probe> {
+  const uneven = (a: Asm): void => a.db(0xb8, 0x01, SEGMENT >> 8, 0x8e, 0xd8); // ds = SEGMENT + 1
+  const beyond = (a: Asm): void => a.db(0x66, 0xbb, 0, 0, 1, 0, 0x66, 0xbd, 0, 0, 1, 0); // ebx, ebp = 64 KiB
+  return {
+    'a word across 64 KiB': at3([0xa1, 0xff, 0xff], { vector: GP }),
+    'a word across them inside a page': at3([0xa1, 0xff, 0xff], { prelude: uneven, vector: GP }),
+    'a dword across them inside a page': at3([0x66, 0xa3, 0xfd, 0xff], { prelude: uneven, vector: GP }),
+    'a byte at their end': at3([0xa0, 0xff, 0xff], { prelude: uneven }),
+    'a 32-bit address beyond them': at3([0x67, 0x8a, 0x03], { prelude: beyond, vector: GP }),
+    'a 32-bit address of the stack beyond them': at3([0x67, 0x8a, 0x45, 0], { prelude: beyond, vector: SS }),
+  };
+}
+
 function outward(p: Probes): Record<string, Probe> {
   const V = 0x42;
   const landed = p.g.a.addressOf(stub(LANDED));
@@ -146,5 +160,5 @@ function addressing(): Record<string, Probe> {
 
 export function vm86(g: Guest): void {
   const p = new Probes(g);
-  p.all({ ...outward(p), ...sensitive, ...undefinedThere, ...addressing() });
+  p.all({ ...ends(), ...outward(p), ...sensitive, ...undefinedThere, ...addressing() });
 }

@@ -38,6 +38,13 @@ describe('run', () => {
       engine: 'interpreter',
       verbose: true,
     });
+    const profiled = run('run', 'a.cfg', '--profile', '--symbols', 'System.map', '--code-cache', '64m');
+    expect(profiled).toMatchObject({
+      files: ['a.cfg'],
+      profile: { file: undefined, symbols: 'System.map' },
+      codeCacheBytes: 64 << 20,
+    });
+    expect(run('run', '--profile=p.json', 'a.cfg').profile).toEqual({ file: 'p.json', symbols: undefined });
   });
 
   it('without options restarts guests, waits without limit and is quiet', () => {
@@ -45,6 +52,8 @@ describe('run', () => {
       timeoutMs: undefined,
       reboot: true,
       engine: 'compiler',
+      codeCacheBytes: 128 << 20,
+      profile: undefined,
       verbose: false,
     });
   });
@@ -57,6 +66,16 @@ describe('run', () => {
     expect(usageError('run', 'a.cfg', '--memory', '1.5')).toContain('--memory 1.5');
     expect(usageError('run', 'a.cfg', '--expect', '(')).toContain('--expect (');
     expect(usageError('run', 'a.cfg', '--timeout')).toContain('--timeout');
+    expect(usageError('run', 'a.cfg', '--code-cache', '64')).toContain(
+      '--code-cache 64: expected a size like 64M',
+    );
+    expect(usageError('run', 'a.cfg', '--code-cache', '1M')).toContain(
+      '--code-cache 1M: expected a size from 2M',
+    );
+    expect(usageError('run', 'a.cfg', '--code-cache', '2G')).toContain(
+      '--code-cache 2G: expected a size from 2M',
+    );
+    expect(usageError('run', 'a.cfg', '--symbols', 'map')).toContain('--symbols goes with --profile');
   });
 });
 

@@ -19,6 +19,10 @@ export interface RunCommand {
   /** The hypervisor's own command line. */
   readonly xenArgs: string;
   readonly engine: EngineName;
+  /** Limit of decoded code, and of compiled code. */
+  readonly codeCacheBytes: number;
+  /** The guests are profiled; the result goes to the file, or is shown. */
+  readonly profile: { readonly file: string | undefined; readonly symbols: string | undefined } | undefined;
   readonly xenstoreSocket: string | undefined;
   readonly verbose: boolean;
 }
@@ -47,6 +51,9 @@ options of run and start:
   --xenstore-socket PATH    where XenStore listens for tools
   --xen-args 'OPTION...'    the hypervisor's own command line: hvm_fep
   --engine NAME             compiler (the default): hot code is compiled; interpreter: none is
+  --code-cache SIZE         room for decoded code, and the same for compiled code: 2M to 1G, 128M by default
+  --profile[=FILE]          say at a guest's end where its time went, or write that to a file, as JSON
+  --symbols FILE            the guest kernel's System.map, for --profile to name its functions
   --verbose                 say what goes on
 
 Ctrl-] ends the run. docs/EXIT-STATUS.md lists the exit statuses.
@@ -67,6 +74,9 @@ const RUN_OPTIONS = {
   'xenstore-socket': { type: 'string' },
   'xen-args': { type: 'string' },
   engine: { type: 'string' },
+  'code-cache': { type: 'string' },
+  profile: { type: 'string' },
+  symbols: { type: 'string' },
   verbose: { type: 'boolean', short: 'v' },
 } as const;
 
@@ -105,10 +115,33 @@ function engineName(name: string): EngineName {
   return found;
 }
 
+const MIB = 1 << 20;
+const UNITS = { K: 1 << 10, M: MIB, G: 1 << 30 } as const;
+export const DEFAULT_CODE_CACHE = 128 * MIB;
+const MIN_CODE_CACHE = 2 * MIB;
+const MAX_CODE_CACHE = 1024 * MIB;
+
+function codeCacheSize(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_CODE_CACHE;
+  const [, digits, unit] = /^(\d{1,10})([KMG])$/i.exec(text) ?? [];
+  if (digits === undefined) throw usage(`--code-cache ${text}: expected a size like 64M`);
+  const bytes = Number(digits) * UNITS[unit!.toUpperCase() as keyof typeof UNITS];
+  if (bytes >= MIN_CODE_CACHE && bytes <= MAX_CODE_CACHE) return bytes;
+  throw usage(`--code-cache ${text}: expected a size from 2M to 1G`);
+}
+
+function profileOptions(file: string | undefined, symbols: string | undefined): RunCommand['profile'] {
+  if (file !== undefined) return { file: file || undefined, symbols };
+  if (symbols !== undefined) throw usage('--symbols goes with --profile');
+  return undefined;
+}
+
 export const OVERRIDE = /^[A-Za-z_][A-Za-z0-9_]*\s*\+?=/;
 
 function runCommand(name: 'run' | 'start', args: string[]): Command {
-  const { values, positionals } = parse(args, RUN_OPTIONS);
+  // the option's value may be left out, which Node's parser does not know
+  const whole = args.map((arg) => (arg === '--profile' ? '--profile=' : arg));
+  const { values, positionals } = parse(whole, RUN_OPTIONS);
   if (values.help) return { name: 'help' };
   const files = positionals.filter((arg) => !OVERRIDE.test(arg));
   if (name === 'run' && files.length === 0) throw usage('run: no configuration file given');
@@ -126,6 +159,8 @@ function runCommand(name: 'run' | 'start', args: string[]): Command {
     xenstoreSocket: values['xenstore-socket'],
     xenArgs: values['xen-args'] ?? '',
     engine: engineName(values.engine ?? 'compiler'),
+    codeCacheBytes: codeCacheSize(values['code-cache']),
+    profile: profileOptions(values.profile, values.symbols),
     verbose: values.verbose ?? false,
   };
 }

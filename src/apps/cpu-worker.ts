@@ -1,24 +1,38 @@
 /** A physical CPU's thread: the engine, the hypervisor's code, and the loop that runs vCPUs. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { LogLevel } from '../base/log.ts';
 import { nodeHost } from '../host/node/host.ts';
 import { HvmPlatform, Hypervisor, PcpuLoop } from '../hypervisor/index.ts';
 import { TSC_KHZ } from '../hypervisor/time.ts';
-import { COMPILE } from '../machine/compiler/regions.ts';
+import type { Batch } from '../machine/compiler/job.ts';
+import { COMPILE, type CompileOptions } from '../machine/compiler/regions.ts';
+import { type CompilerChannel, RemoteCompiler } from '../machine/compiler/service.ts';
 import { createEngine } from '../machine/create-engine.ts';
 import { Machine, type WasmMemory } from '../machine/machine.ts';
+import { Profiler } from '../machine/profile/profiler.ts';
 import { GUEST_CR4 } from '../x86/cpuid.ts';
 import type { EngineName } from './args.ts';
+import { CpuProfile, type GuestProfile } from './cpu-profile.ts';
 
 export interface CpuWorkerData {
   readonly memory: WasmMemory;
   readonly pcpu: number;
   readonly codeCacheBytes: number;
   readonly engine: EngineName;
+  readonly profile: boolean;
+  /** The way back from the thread that compiles, if there is to be one. */
+  readonly compiler: MessagePort | undefined;
 }
 
-/** What the worker says: a log line, or that domain 0 has an event pending. */
-export type CpuMessage = { log: [LogLevel, string, string] } | 'upcall';
+/**
+ * What the worker says: a log line, a guest's profile, that there is something to compile, in the mailbox at a machine
+ * address, or that domain 0 has an event pending.
+ */
+export type CpuMessage =
+  | { log: [LogLevel, string, string] }
+  | { profile: GuestProfile }
+  | { compiler: number }
+  | 'upcall';
 
 const port = parentPort;
 if (!port) throw new Error('this file is a worker');
@@ -31,13 +45,29 @@ machine.available = () => host.availableMemory();
 const hv = new Hypervisor(machine, host.clock, (...line) => say({ log: line }), {
   doorbell: { ring: () => say('upcall') },
 });
+function compileOptions({ codeCacheBytes, compiler }: CpuWorkerData): CompileOptions {
+  const options = { ...COMPILE, codeBytes: codeCacheBytes };
+  if (!compiler) return options;
+  const channel: CompilerChannel = {
+    start: (mailbox) => say({ compiler: mailbox }),
+    receive: () => receiveMessageOnPort(compiler)?.message as Batch | undefined,
+  };
+  return { ...options, compiler: new RemoteCompiler(machine, channel) };
+}
+
+const profiler = data.profile ? new Profiler(host.clock) : undefined;
 const engine = createEngine(machine, new HvmPlatform(hv), {
-  compile: data.engine === 'compiler' ? COMPILE : undefined,
+  compile: data.engine === 'compiler' ? compileOptions(data) : undefined,
   clock: host.clock,
   entropy: host.entropy,
   tscKhz: TSC_KHZ,
   codeCacheBytes: data.codeCacheBytes,
   cr4Allowed: GUEST_CR4,
   forcedEmulation: hv.forcedEmulation,
+  profiler,
 });
-new PcpuLoop(hv, engine, data.pcpu).run();
+const loop = new PcpuLoop(hv, engine, data.pcpu);
+const profile = profiler && new CpuProfile(hv, profiler, (of) => say({ profile: of }));
+profile?.watch(engine, loop);
+loop.run();
+profile?.end();

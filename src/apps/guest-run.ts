@@ -7,6 +7,7 @@
 import type { Host } from '../base/host.ts';
 import type { LogSink } from '../base/log.ts';
 import type { EngineName } from './args.ts';
+import type { GuestProfile } from './cpu-profile.ts';
 import type { ExitStatus } from './exit-status.ts';
 
 /** One xl.cfg file as the user named it. */
@@ -27,6 +28,10 @@ export interface RunOptions {
   /** The hypervisor's own command line. */
   readonly xenArgs: string;
   readonly engine: EngineName;
+  /** Limit of decoded code, and of compiled code. */
+  readonly codeCacheBytes: number;
+  /** The guests are profiled; what comes of it goes to `RunIo.profiled`. */
+  readonly profile: object | undefined;
   readonly verbose: boolean;
 }
 
@@ -44,6 +49,8 @@ export interface RunIo {
   readonly log: LogSink;
   /** A line for the user, on standard error. */
   message(line: string): void;
+  /** A guest of this name has ended, and was profiled. */
+  profiled(name: string, profile: GuestProfile): void;
   /** A short note on what is going on; the next one, or output, replaces it. Nothing where nobody would see it. */
   progress(note: string): void;
   /** The consoles of the guests of these names, in their order. Throws AppError where --console names none of them. */

@@ -10,8 +10,8 @@ import { AppError, EXIT } from './exit-status.ts';
 import type { ConfigSource, RunIo, RunOptions } from './guest-run.ts';
 import { DEFAULT_MACHINE_MIB, MAX_MACHINE_MIB, MIN_MACHINE_MIB } from './machine-host.ts';
 
-/** Domain 0, tables and translated code beside the guests' memory. */
-const OVERHEAD_MIB = 256;
+/** Domain 0 and tables beside the guests' memory and decoded code. */
+const OVERHEAD_MIB = 128;
 /** A machine's size is a multiple of this. */
 const STEP_MIB = 4;
 
@@ -71,7 +71,8 @@ function readImage(name: string, source: ConfigSource, io: RunIo): Uint8Array {
 
 /** MiB of the machine: what was asked for, or the default, or what the guests need. */
 export function machineSize(guests: readonly LoadedGuest[], options: RunOptions): number {
-  const wanted = guests.reduce((sum, g) => sum + Math.ceil(g.config.targetMemkb / 1024), 0) + OVERHEAD_MIB;
+  const beside = OVERHEAD_MIB + Math.ceil(options.codeCacheBytes / 2 ** 20);
+  const wanted = guests.reduce((sum, g) => sum + Math.ceil(g.config.targetMemkb / 1024), beside);
   const mib = Math.ceil((options.memoryMiB ?? Math.max(DEFAULT_MACHINE_MIB, wanted)) / STEP_MIB) * STEP_MIB;
   if (mib < MIN_MACHINE_MIB) {
     const message = `you ask for a machine of ${mib} MiB; the smallest there can be has ${MIN_MACHINE_MIB} MiB`;

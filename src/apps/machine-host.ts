@@ -11,6 +11,8 @@ import { bootHypervisor, Dom0Gate } from '../hypervisor/index.ts';
 import { type Kernel, startKernel } from '../kernel/index.ts';
 import { Machine } from '../machine/machine.ts';
 import { sharedMemory } from '../machine/wasm-api.ts';
+import { CompilerThread } from './compiler-thread.ts';
+import type { GuestProfile } from './cpu-profile.ts';
 import type { CpuMessage, CpuWorkerData } from './cpu-worker.ts';
 import { AppError, EXIT } from './exit-status.ts';
 import type { RunOptions } from './guest-run.ts';
@@ -20,12 +22,11 @@ export const DEFAULT_MACHINE_MIB = 2048;
 export const MAX_MACHINE_MIB = 4096 - 4;
 /** Domain 0's 64 MiB, tables, and a little for a guest. */
 export const MIN_MACHINE_MIB = 80;
-const CODE_CACHE_BYTES = 128 * MIB;
 /** How long a CPU may take to stop. */
 const STOP_MS = 2000;
 
 /** The hypervisor's command line, and what runs guests' code. */
-export type MachineOptions = Pick<RunOptions, 'xenArgs' | 'engine'>;
+export type MachineOptions = Pick<RunOptions, 'xenArgs' | 'engine' | 'codeCacheBytes' | 'profile'>;
 
 export class MachineHost {
   readonly machine: Machine;
@@ -34,8 +35,11 @@ export class MachineHost {
   readonly store: XenStore;
   readonly xs: XsClient;
   readonly consoles: ConsoleDaemon;
+  /** A guest that was profiled is gone. */
+  onProfile: (profile: GuestProfile) => void = () => {};
   private readonly gate: Dom0Gate;
   private readonly worker: Worker;
+  private readonly compiler: CompilerThread | undefined;
   private readonly failed: Promise<never>;
 
   private constructor(
@@ -45,8 +49,10 @@ export class MachineHost {
     host: Host,
     log: LogSink,
     worker: Worker,
+    compiler: CompilerThread | undefined,
   ) {
     this.machine = machine;
+    this.compiler = compiler;
     this.hv = hv;
     this.gate = gate;
     this.worker = worker;
@@ -70,6 +76,8 @@ export class MachineHost {
     this.failed.catch(() => {});
     worker.on('message', (m: CpuMessage) => {
       if (m === 'upcall') this.gate.upcall();
+      else if ('compiler' in m) compiler?.start(machine, m.compiler, log);
+      else if ('profile' in m) this.onProfile(m.profile);
       else log(...m.log);
     });
   }
@@ -80,17 +88,23 @@ export class MachineHost {
     const machine = MachineHost.makeMachine(size, host);
     let ring = (): void => {};
     const doorbell = { ring: () => ring() };
-    const hv = bootHypervisor(machine, host.clock, log, { pcpus: 1, doorbell, commandLine: options.xenArgs });
+    const profile = options.profile !== undefined;
+    const boot = { pcpus: 1, doorbell, commandLine: options.xenArgs, profile };
+    const hv = bootHypervisor(machine, host.clock, log, boot);
     const gate = new Dom0Gate(hv);
     ring = () => setImmediate(() => gate.upcall());
+    const compiler = options.engine === 'compiler' ? CompilerThread.create() : undefined;
     const workerData: CpuWorkerData = {
       memory: machine.memory,
       pcpu: 0,
-      codeCacheBytes: CODE_CACHE_BYTES,
+      codeCacheBytes: options.codeCacheBytes,
       engine: options.engine,
+      profile,
+      compiler: compiler?.end,
     };
-    const worker = new Worker(new URL('./cpu-worker.js', import.meta.url), { workerData });
-    return new MachineHost(machine, hv, gate, host, log, worker);
+    const transferList = compiler ? [compiler.end] : [];
+    const worker = new Worker(new URL('./cpu-worker.js', import.meta.url), { workerData, transferList });
+    return new MachineHost(machine, hv, gate, host, log, worker, compiler);
   }
 
   private static makeMachine(size: number, host: Host): Machine {
@@ -123,5 +137,6 @@ export class MachineHost {
     const patience = setTimeout(() => void this.worker.terminate(), STOP_MS);
     await exited;
     clearTimeout(patience);
+    this.compiler?.stop();
   }
 }

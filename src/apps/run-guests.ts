@@ -29,12 +29,14 @@ export const runGuests: RunGuests = async (sources, options, io) => {
   const guests = loadGuests(sources, io);
   const consoles = io.consoles(guests.map((g) => g.config.name));
   const machine = MachineHost.start(machineSize(guests, options), options, io.host, io.log);
+  const names = new Map<number, string>();
+  machine.onProfile = (p) => io.profiled(names.get(p.domid) ?? `domain ${p.domid}`, p);
   await initDom0Tree(machine.xs);
   const socket = options.xenstoreSocket
     ? await serveXenStore(machine.store, options.xenstoreSocket)
     : undefined;
   const watcher = new DomainWatcher(machine.kernel, machine.store);
-  const run = new Run(machine, watcher, options, io);
+  const run = new Run(machine, watcher, options, io, names);
   try {
     const all = Promise.all(guests.map((g, i) => run.guest(g, consoles[i]!))).then(() => run.status);
     return await Promise.race([all, run.interrupted(), machine.failure]);
@@ -58,13 +60,22 @@ class Run {
   private readonly options: RunOptions;
   private readonly io: RunIo;
   private readonly live = new Map<number, LoadedGuest>();
+  /** Of all domains that there were. */
+  private readonly names: Map<number, string>;
   private ending = false;
 
-  constructor(machine: MachineHost, watcher: DomainWatcher, options: RunOptions, io: RunIo) {
+  constructor(
+    machine: MachineHost,
+    watcher: DomainWatcher,
+    options: RunOptions,
+    io: RunIo,
+    names: Map<number, string>,
+  ) {
     this.machine = machine;
     this.watcher = watcher;
     this.options = options;
     this.io = io;
+    this.names = names;
   }
 
   /** Once the run is to end early: destroys what is left. */
@@ -102,6 +113,7 @@ class Run {
     try {
       const domain = await createDomain(kernel, g.config, g.images, (line) => this.io.message(line));
       this.live.set(domain.domid, g);
+      this.names.set(domain.domid, g.config.name);
       await writeDomainTree(xs, { ...g.config, ...domain, startTime: this.io.host.clock.wall() });
       const silent = this.connect(domain, console);
       await xs.introduce(domain.domid, domain.storeGfn, domain.storePort);

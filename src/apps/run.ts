@@ -11,6 +11,7 @@ import { AppError, EXIT, type ExitStatus } from './exit-status.ts';
 import { Expectation } from './expect.ts';
 import type { ConfigSource, RunGuests, RunIo } from './guest-run.ts';
 import { imagePath } from './images.ts';
+import { Profiles } from './profiles.ts';
 import type { Progress } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -74,6 +75,7 @@ export async function runCommand(command: RunCommand, parts: RunParts): Promise<
   const { terminal, progress } = parts;
   const ending = new Ending();
   const { expect } = command;
+  const profiles = command.profile && new Profiles(command.profile, parts.message);
   const consoles = new Consoles(terminal, {
     chosen: command.console,
     expectation: expect === undefined ? undefined : () => new Expectation(expect),
@@ -84,6 +86,7 @@ export async function runCommand(command: RunCommand, parts: RunParts): Promise<
     host: nodeHost(),
     log: logSink(parts, command.verbose),
     message: parts.message,
+    profiled: (name, profile) => profiles?.add(name, profile),
     progress: (note) => progress.show(note),
     consoles: (names) => consoles.open(names),
     imagePath,

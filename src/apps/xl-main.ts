@@ -1,6 +1,6 @@
 /** What `xl` does so far. A guest lives as long as the command that created it, so only -F is offered. */
 import { parseArgs } from 'node:util';
-import { OVERRIDE } from './args.ts';
+import { DEFAULT_CODE_CACHE, OVERRIDE } from './args.ts';
 import { AppError, EXIT, type ExitStatus } from './exit-status.ts';
 import type { MainParts } from './main.ts';
 import { runCommand } from './run.ts';
@@ -48,6 +48,8 @@ async function create(args: string[], parts: MainParts): Promise<ExitStatus> {
       xenstoreSocket: undefined,
       xenArgs: '',
       engine: 'compiler',
+      codeCacheBytes: DEFAULT_CODE_CACHE,
+      profile: undefined,
       verbose: false,
     },
     parts,

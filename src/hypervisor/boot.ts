@@ -29,6 +29,8 @@ export interface BootOptions extends HypervisorOptions {
   dom0MiB?: number;
   /** The hypervisor's own command line, see command-line.ts. */
   commandLine?: string;
+  /** Guests are profiled. */
+  profile?: boolean;
 }
 
 const DEFAULT_DOM0_MIB = 64;
@@ -47,6 +49,7 @@ export function bootHypervisor(
   hv.withLock(() => {
     hv.print(XEN_BANNER);
     takeCommandLine(hv, options.commandLine ?? '');
+    rootRecord.profiling.set(hv.mem, hv.root, options.profile ? 1 : 0);
     hv.print(`System RAM: ${machine.size >>> 20}MB (${machine.totalFrames * 4}kB)`);
     hv.print('Using scheduler: SMP Credit Scheduler rev2 (credit2)');
     hv.print(`Brought up ${pcpus} CPUs`);

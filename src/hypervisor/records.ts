@@ -56,6 +56,8 @@ export const rootRecord = struct('hv_root', {
   /** The hypervisor's command line, and what of it others must know; constant. */
   commandLine: block(COMMAND_LINE),
   hvmFep: u32,
+  /** Somebody profiles: see `vcpuRecord.waitsSince`; constant. */
+  profiling: u32,
 });
 
 export const pcpuRecord = struct('hv_pcpu', {
@@ -239,6 +241,8 @@ export const vcpuRecord = struct('hv_vcpu', {
   timeAreaVersion: u32,
   /** Room to put together what is copied to a guest's time areas. */
   areaScratch: block(64, 8),
+  /** While somebody profiles: system time at which the interrupt that it has to take was raised or due, 0 for none. */
+  waitsSince: n64,
 });
 
 /** A vCPU's frames: a page with its record, then the machine's cpuState with what the engines keep behind it. */

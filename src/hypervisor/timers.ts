@@ -6,7 +6,7 @@ import { SHUTDOWN_watchdog } from '../abi/sched.ts';
 import { VIRQ_TIMER } from '../abi/xen.ts';
 import { nextDeadline } from './deadline.ts';
 import { domainShutdown } from './domain/domain.ts';
-import { vcpuSetIrq, vcpuUnblock } from './domain/vcpu.ts';
+import { noteDue, vcpuSetIrq, vcpuUnblock } from './domain/vcpu.ts';
 import { raiseVirq } from './evtchn/index.ts';
 import { runHpet } from './hvm/hpet.ts';
 import { runStimers } from './hvm/viridian-time.ts';
@@ -48,8 +48,10 @@ function runVcpuTimers(hv: Hypervisor, v: number, now: number): number {
     return false;
   };
   if (pending(vcpuRecord.singleshot.get(mem, v))) {
+    const due = vcpuRecord.singleshot.get(mem, v);
     vcpuRecord.singleshot.set(mem, v, 0);
     raiseVirq(hv, v, VIRQ_TIMER);
+    noteDue(hv, v, due, now);
   }
   if (pending(vcpuRecord.periodicNext.get(mem, v))) {
     const period = vcpuRecord.periodicPeriod.get(mem, v);
@@ -58,13 +60,16 @@ function runVcpuTimers(hv: Hypervisor, v: number, now: number): number {
     vcpuRecord.periodicNext.set(mem, v, after);
     next = Math.min(next, after);
     raiseVirq(hv, v, VIRQ_TIMER);
+    noteDue(hv, v, due, now);
   }
   if (pending(vcpuRecord.pollDeadline.get(mem, v))) vcpuUnblock(hv, v);
-  if (pending(vcpuRecord.lapicDeadline.get(mem, v))) {
+  const due = vcpuRecord.lapicDeadline.get(mem, v);
+  if (pending(due)) {
     const vector = lapicTimerFired(mem, v, now);
     const again = vcpuRecord.lapicDeadline.get(mem, v);
     if (again !== 0) next = Math.min(next, again);
     if (vector >= 0) vcpuSetIrq(hv, v, vector);
+    noteDue(hv, v, due, now);
   }
   return Math.min(next, runStimers(hv, v, now));
 }

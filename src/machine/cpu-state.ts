@@ -56,10 +56,7 @@ export const cpuState = struct(
     irqWindow: at(208, u32),
     /** Interrupts are held off for one instruction (after STI, MOV SS, POP SS). */
     shadow: at(212, u32),
-    /**
-     * Not 0: the fast paths of system instructions and of TLB misses are shut, and the helpers do all of them. For what
-     * has to see each one, or gives the page tables another meaning.
-     */
+    /** Not 0: somebody wants to see the accesses, so the TLBs are not filled without the engine. */
     watched: at(216, u32),
     /** Linear base of each segment, [6] always 0. 64-bit, wrapped. */
     segBase: at(256, array(u64, 8)),
@@ -80,6 +77,8 @@ export const cpuState = struct(
     regionFuel: at(380, u32),
     /** Place in the table of the region that was left for another, see LEAVE.merge. */
     lastRegion: at(472, u32),
+    /** Of `exitIc`, what compiled regions retired; only where the driver counts it, for a profile. */
+    compiledIc: at(476, u32),
     /**
      * Instructions begun: those that ended and those that faulted, each once; a repeated string instruction when it is
      * through or an exception comes in between. Exact when the engine comes back and when it asks the clock, the same
@@ -96,6 +95,10 @@ export const cpuState = struct(
     largeSeen: at(416, u32),
     /** Under SMAP: not 0 if TLB entries may let the kernel into user pages, as they may while EFLAGS.AC is set. */
     userOpen: at(420, u32),
+    /** Entries in the list of what the running address space has in its TLBs, see tlb-spaces.ts. */
+    listed: at(480, u32),
+    /** Which of the open entries makes room next. */
+    openNext: at(484, u32),
     /** Such entries, open or closed (TAG_CLOSED), and the low words of their tags when open. */
     openEntry: at(2048, array(u32, OPEN_ENTRIES)),
     openTag: at(2080, array(u32, OPEN_ENTRIES)),

@@ -50,10 +50,14 @@ export const frameInfo = struct('frame_info', {
   reserved3: u32,
 });
 
+/** frameInfo.flags: the frame may be in a write TLB. */
+export const FRAME_WRITTEN = 1;
 /** frameInfo.flags of a free frame: it has been used. */
 const FRAME_DIRTY = 0x4000;
 
 const HEADER = 0x1000;
+/** Where the address of the frame table is. */
+export const FRAME_TABLE_AT = header.frameTable.addr(HEADER);
 const MAGIC = 0x444d5a30;
 const GROW_BYTES = 16 << 20;
 

@@ -10,6 +10,7 @@ import { NestedPaging } from './engine/svm/nested-paging.ts';
 import { svmState } from './engine/svm/state.ts';
 import { frameInfo, type Machine } from './machine.ts';
 import { P2M, p2mGet, p2mMfn, p2mType, p2mWritable } from './p2m.ts';
+import { ACCESS, type AccessKind } from './page-access.ts';
 
 export const CR0_PE = 1;
 export const CR0_MP = 2;
@@ -26,18 +27,22 @@ export const CR4_SMAP = 0x20_0000;
 export const EFER_LMA = 0x400;
 export const EFER_NX = 0x800;
 
-export const ACCESS = { read: 0, write: 1, exec: 2 } as const;
-export type AccessKind = (typeof ACCESS)[keyof typeof ACCESS];
+export { ACCESS, type AccessKind } from './page-access.ts';
 
-const P = 1;
-const RW = 2;
-const US = 4;
-const A = 0x20;
-const D = 0x40;
-const PS = 0x80;
-const G = 0x100;
-/** Reserved in the high word of an entry: physical addresses have 40 bits; the rest below NX in legacy modes only. */
-const RSVD_HI = 0x000f_ff00;
+/** Bits of an entry. Reserved: physical addresses have 40 bits. */
+export const PTE = {
+  present: 1,
+  writable: 2,
+  user: 4,
+  accessed: 0x20,
+  dirty: 0x40,
+  large: 0x80,
+  global: 0x100,
+  reserved: 0x000f_ff00_0000_0000n,
+} as const;
+const { present: P, writable: RW, user: US, accessed: A, dirty: D, large: PS, global: G } = PTE;
+/** Reserved in the high word of an entry, and besides it (below NX) in legacy modes only. */
+const RSVD_HI = Number(PTE.reserved >> 32n);
 const RSVD_HI_LEGACY = 0x7ff0_0000;
 /** Reserved in a page-directory-pointer entry of legacy PAE. */
 const RSVD_PDPTE_LO = 0x1e6;

@@ -82,7 +82,8 @@ export interface Engine {
   flushTlb(cpu: number): void;
   /**
    * Linear to machine address of one byte, with the vCPU's present page tables at supervisor privilege, SMAP ignored.
-   * -1 if it does not translate, is not RAM, or `write` is not allowed. Honours no segment bases.
+   * -1 if it does not translate, is not RAM, or `write` is not allowed, and while a guest of the vCPU's own runs. Honours
+   * no segment bases.
    */
   linearToMaddr(cpu: number, linear: bigint, write: boolean): number;
   /** Someone outside the engine wrote to this frame or it changes hands: forget code translated from it. */

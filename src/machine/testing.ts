@@ -49,8 +49,12 @@ export class TestCpu {
   readonly cpu: number;
   private readonly pml4: number;
 
-  constructor(platform: Platform = nullPlatform, options: Partial<EngineOptions> = {}) {
-    this.machine = Machine.create(sharedMemory(32 * MIB), 32 * MIB);
+  constructor(
+    platform: Platform = nullPlatform,
+    options: Partial<EngineOptions> = {},
+    machine = Machine.create(sharedMemory(32 * MIB), 32 * MIB),
+  ) {
+    this.machine = machine;
     this.engine = createEngine(this.machine, platform, {
       clock: { now: () => 0, wall: () => 0 },
       entropy: { fill: (b) => void b.fill(7) },

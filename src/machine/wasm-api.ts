@@ -19,5 +19,16 @@ export function instantiate(
   memory: WasmMemory,
   imports: Record<string, unknown> = {},
 ): Record<string, unknown> {
-  return new api.Instance(new api.Module(bytes), { env: { memory, ...imports } }).exports;
+  return instantiateModule(compileModule(bytes), memory, imports);
+}
+/** Modules can be sent to another thread. */
+export function compileModule(bytes: Uint8Array): object {
+  return new api.Module(bytes);
+}
+export function instantiateModule(
+  module: object,
+  memory: WasmMemory,
+  imports: Record<string, unknown> = {},
+): Record<string, unknown> {
+  return new api.Instance(module, { env: { memory, ...imports } }).exports;
 }

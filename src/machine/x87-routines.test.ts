@@ -8,13 +8,16 @@ import { TestCpu } from './testing.ts';
 const CODE = 0x40_0000;
 const DATA = 0x50_0000;
 const HLT = 0xf4;
+/** Bytes of it that are looked at. */
+const MEMORY = 32;
 
 /** [rdi] forms of all sizes, two register forms of each operation, and what has no operand. */
 const INSTRUCTIONS =
   'd907 dd07 db2f df07 db07 df2f d9c2 d9e8 d9ee d807 dc07 de07 da07 d8c1 dcc1 dec1 d8c9 dcc9 dec9 d80f dc0f da0f ' +
   'd8e1 dce1 dee1 d8e9 dce9 dee9 d827 dc27 d82f dc2f da27 da2f d8f1 dcf1 def1 d8f9 dcf9 def9 d837 dc37 dc3f de3f ' +
   'd8d1 d8d9 d817 dc1f de1f ded9 dae9 ddc0 dde1 dde9 dbf1 dff1 dbe9 dfe9 d9c9 d9e0 d9e1 ddd1 ddd9 d917 d91f dd17 dd1f ' +
-  'db3f df17 df1f db17 db1f df3f df0f db0f dd0f d92f d93f dfe0';
+  'db3f df17 df1f db17 db1f df3f df0f db0f dd0f d92f d93f dfe0 dd3f d9fa d9fc d9fd d9f8 d9f4 d9e4 d9e5 d9e9 d9ea d9eb ' +
+  'd9ec d9ed d9f6 d9f7 ddc2 dfc2 9b dbe2 dac1 dac9 dad1 dad9 dbc1 dbc9 dbd1 dbd9 d937 d927';
 
 /** The same numbers on every run. */
 class Random {
@@ -28,13 +31,22 @@ class Random {
     for (let at = 0; at < n; at += 16) v = (v << 16n) | BigInt(this.below(0x1_0000));
     return BigInt.asUintN(n, v);
   }
-  /** Few bits, many ones, or any. */
+  /** Few bits, many ones, those of a double, nearly a square, next to a power of two, or any. */
   significand(): bigint {
-    const kind = this.below(4);
     const v = this.bits(64);
-    const few = kind === 0 ? (v >> BigInt(this.below(64))) << BigInt(this.below(64)) : v;
-    const many = kind === 1 ? ~0n << BigInt(this.below(64)) : few;
-    return BigInt.asUintN(64, (kind === 2 ? v & ~0x7ffn : many) | (1n << 63n));
+    const word = (v >> 32n) | (1n << 31n);
+    const near = BigInt(this.below(5) - 2);
+    const kinds = [
+      (v >> BigInt(this.below(64))) << BigInt(this.below(64)),
+      ~0n << BigInt(this.below(64)),
+      v & ~0x7ffn,
+      word * word + near,
+      near * BigInt(this.below(500)) + BigInt(this.below(2)),
+      v,
+      v,
+      v,
+    ];
+    return BigInt.asUintN(64, kinds[this.below(kinds.length)]! | (1n << 63n));
   }
 }
 
@@ -46,7 +58,7 @@ class Pair {
   private readonly state = this.t.cpu + cpuState.fpr.offset;
   private readonly size = cpuState.mxcsr.offset - cpuState.fpr.offset;
 
-  /** An instruction's bytes, and 16 of the unit's and memory's states that differ after routine and helper. */
+  /** An instruction's bytes, and the unit's and memory's states that differ after routine and helper. */
   differs(hex: string): string | undefined {
     const { m, cpu, engine } = this.t;
     const bytes = Uint8Array.from(Buffer.from(hex, 'hex'));
@@ -55,22 +67,23 @@ class Pair {
     m.setU8(this.code + bytes.length, HLT);
     this.fill(hex);
     const unit = m.copy(this.state, this.size);
-    const memory = m.copy(this.data, 16);
-    const routine = this.after(() => this.t.run());
+    const memory = m.copy(this.data, MEMORY);
+    const status = this.r.below(0x1000) & 0x8d5;
+    const routine = this.after(status, () => this.t.run());
     m.write(this.state, unit);
     m.write(this.data, memory);
-    const helper = this.after(() => this.help(bytes));
+    const helper = this.after(status, () => this.help(bytes));
     if (routine === helper) return undefined;
     return `${hex} on ${Buffer.from(unit).toString('hex')} ${Buffer.from(memory).toString('hex')}:\n${routine}\n${helper} (${cpu})`;
   }
-  private after(run: () => void): string {
+  private after(status: number, run: () => void): string {
     const { m, cpu } = this.t;
     m.setU64(cpu, 0n);
     m.setU64(cpu + 8 * 7, BigInt(DATA));
-    this.t.user(CODE, 0x8d5);
+    this.t.user(CODE, status);
     run();
     const flags = this.t.engine.core.flags & 0x8d5;
-    return [m.copy(this.state, this.size), m.copy(this.data, 16), m.copy(cpu, 8)]
+    return [m.copy(this.state, this.size), m.copy(this.data, MEMORY), m.copy(cpu, 8)]
       .map((b) => Buffer.from(b).toString('hex'))
       .concat(flags.toString(16))
       .join(' ');
@@ -93,7 +106,7 @@ class Pair {
   private fill(hex: string): void {
     const { r } = this;
     const { m, cpu } = this.t;
-    const control = [0x37f, 0x37f, 0x37f, 0xf7f, 0x27f, 0x77f, 0x35f][r.below(7)]!;
+    const control = [0x37f, 0x37f, 0x37f, 0xf7f, 0x27f, 0x77f, 0xb7f, 0x35f][r.below(8)]!;
     m.setU16(cpu + cpuState.fcw.offset, control);
     m.setU16(
       cpu + cpuState.fsw.offset,
@@ -108,9 +121,24 @@ class Pair {
       m.setU64(at, zero ? 0n : r.significand());
       const exp = zero ? 0 : Math.min(0x7ffe, Math.max(1, middle + r.below(2 * spread + 1) - spread));
       m.setU16(at + 8, (r.below(2) << 15) | exp);
+      if (r.below(24) === 0) this.odd(at);
     }
     m.setU64(this.data, this.number(hex));
     m.setU16(this.data + 8, 0x3ff0 + r.below(32));
+    if (hex === 'd927') this.environment();
+  }
+  /** Mostly with nothing pending. */
+  private environment(): void {
+    const { r } = this;
+    for (let at = 0; at < MEMORY; at += 8) this.t.m.setU64(this.data + at, r.bits(64));
+    if (r.below(4) !== 0) this.t.m.setU8(this.data, 0x7f);
+  }
+  /** Infinities, NaNs, denormals, and what has no meaning. */
+  private odd(at: number): void {
+    const { r } = this;
+    const significands = [0n, 1n, 1n << 63n, 3n << 62n, r.bits(64)];
+    this.t.m.setU64(at, significands[r.below(significands.length)]!);
+    this.t.m.setU16(at + 8, (r.below(2) << 15) | [0, 1, 0x3fff, 0x7ffe, 0x7fff][r.below(5)]!);
   }
   private number(hex: string): bigint {
     const { r } = this;

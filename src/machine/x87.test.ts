@@ -26,6 +26,17 @@ function once(hexCode: string, prepare: (r: Runner) => void = () => {}): { r: Ru
   r.t.user(CODE_BASE, 2);
   return { r, o: r.t.run() };
 }
+/** What a store to [rdi] leaves there where rdi is in the page of the code. */
+function storedInCode(hexCode: string, bytes: number): string {
+  const at = 0x800;
+  let page = 0;
+  const { r } = once(hexCode, (q) => {
+    page = q.t.map(CODE_BASE, true, true, q.code);
+    q.t.m.fill(page + at, bytes + 1, 0xee);
+    q.t.m.setU64(q.t.cpu + 7 * 8, BigInt(CODE_BASE + at));
+  });
+  return Buffer.from(r.t.m.copy(page + at, bytes + 1)).toString('hex');
+}
 function setCr0(r: Runner, bits: bigint): void {
   r.t.engine.core.cpu = r.t.cpu;
   r.t.engine.core.set(cpuState.cr0, 0x8005_0033n | bits);
@@ -39,6 +50,11 @@ describe('faults of x87 and MMX', () => {
     expect(o.rip).toBe(BigInt(CODE_BASE));
     expect(r.t.m.u16(r.t.cpu + cpuState.fsw.offset)).toBe(0x3800);
     expect(r.t.m.u8(r.t.cpu + cpuState.ftw.offset)).toBe(0x80);
+  });
+  test('a store to a page with code is whole', () => {
+    // fnclex, so that the page is known to have code; fstp tword [rdi] and fnstenv [rdi]
+    expect(storedInCode('dbe2db3f', 10)).toBe('0000000000000080ff3fee');
+    expect(storedInCode('dbe2d937', 28)).toBe(`7f03ffff0038ffffff3fffff${'0'.repeat(28)}ffffee`);
   });
   test('a task switch pending makes both raise #NM', () => {
     for (const code of ['d9e8', '0ffec1', '0f77', 'd93f', '9b']) {

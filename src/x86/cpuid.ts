@@ -31,8 +31,8 @@ export const CpuFeatures = {
   ext1Ecx: bits(0, 5),
   /** Invariant TSC. */
   ext7Edx: bits(8),
-  /** ssb_no btc_no: nothing here runs speculatively. */
-  ext8Ebx: bits(26, 29),
+  /** xsaveerptr: saved states have the x87's pointers always. ssb_no btc_no: nothing here runs speculatively. */
+  ext8Ebx: bits(2, 26, 29),
   /** lfence_always_serializing null_selector_clears_base automatic_ibrs srso_no, for the same reason. */
   ext21Eax: bits(2, 6, 8, 29),
 } as const;

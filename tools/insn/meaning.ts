@@ -16,9 +16,14 @@ export interface Meaning {
 }
 
 const FOLDERS = ['src/x86/sem', 'src/machine/engine', 'src/machine/engine/x87'];
-const SINGLE = ['src/x86/flags.ts', 'src/machine/emit/system.ts'];
+const SINGLE = [
+  'src/x86/flags.ts',
+  'src/machine/emit/system.ts',
+  'src/machine/interp/system-routines.ts',
+  'src/machine/interp/state-routines.ts',
+];
 /** Files that mention operations for other reasons than to say what they do. */
-const OTHER = /\.test\.ts$|\/(engine|limits|trace|code-cache|offered|missing|sem)\.ts$/;
+const OTHER = /\.test\.ts$|\/(engine|dispatch|limits|trace|code-cache|offered|missing|sem)\.ts$/;
 
 /** Semantics that go by another name than the operation's. */
 const VARIANTS: Readonly<Record<string, readonly string[]>> = {
@@ -29,6 +34,9 @@ const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   cmpxchg8b: ['cmpxchgPair'],
   cmpxchg16b: ['cmpxchgPair', 'cmpxchg16b'],
   movd: ['movd', 'movdToGpr'],
+  mov_cr: ['mov_cr', 'movFromCr'],
+  xsaveopt: ['xsaveopt', 'xsave'],
+  xsavec: ['xsavec', 'xsave'],
 };
 const VECTOR_FORMS = ['rr', 'rm', 'mr', 'rri'];
 /** x87 arithmetic with an integer, popping, or with its answer in the flags. */

@@ -11,10 +11,11 @@ Every instruction that the decoder knows, by family: where its meaning stands, t
 announce it. Made by \`npm run insn -- --write\`, and compared by a test. All about one of them, with its encodings and the
 source of its meaning: \`npm run insn -- adc\`.
 
-A meaning in \`sem/\` (src/x86/sem) is in the algebra that the interpreter and the compiler are made from; one in
-\`engine/\` (src/machine/engine) is a helper's, for what is rare, and for the cases that the first leaves to it. Flags are
-those written; in brackets those that the manuals leave undefined. A dash is none, and for CPUID what every 64-bit
-processor has. Where no meaning is named the instruction is not there: #UD, and its name once in the log.
+A meaning in \`sem/\` (src/x86/sem) is in the algebra that the interpreter and the compiler are made from, and so is one in
+\`emit/\` or \`interp/\` (src/machine), which does a system instruction where all is plain; one in \`engine/\`
+(src/machine/engine) is a helper's, for what is rare, and for the cases that the first leaves to it. Flags are those
+written; in brackets those that the manuals leave undefined. A dash is none, and for CPUID what every 64-bit processor
+has. Where no meaning is named the instruction is not there: #UD, and its name once in the log.
 `;
 
 const unique = (all: readonly string[]): string => [...new Set(all)].join(', ') || '-';

@@ -55,6 +55,7 @@ export class Rig {
     this.engine = factory(this.machine, platform, {
       clock: { now: () => this.tell(this.icount), wall: () => this.tell(0) },
       entropy: { fill: (bytes) => void bytes.fill(this.tell(7)) },
+      clockCounts: true,
       tscKhz: 1_000_000,
       codeCacheBytes: CACHE,
       cr4Allowed: GUEST_CR4,

@@ -94,13 +94,7 @@ function chooseWide(b: Builder, a: Address): void {
   if ((a.base & 7) === 5 && a.dispBytes === 0) a.dispBytes = 1;
 }
 
-/**
- * No short segment for what reads or writes several places: which of two faults comes first is the CPU's own affair.
- */
-const FLAT_ONLY = /^(f(n?save|rstor|ldenv|nstenv|x)|xsave|xrstor|bound)/;
-
 function chooseSegment(b: Builder, a: Address): void {
-  if (b.mode !== 64 && FLAT_ONLY.test(b.form.op)) return;
   // from a base in the lower half no canonical offset leads to the upper one
   if (b.target >> 47n !== 0n) return;
   if (b.r.chance(b.mode === 64 ? 8 : 16)) a.seg = b.r.pick(OVERRIDES[b.mode]!);

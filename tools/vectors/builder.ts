@@ -4,8 +4,10 @@ import type { Operand, Path, VectorForm } from './forms.ts';
 import { edgeInt, Random } from './random.ts';
 import {
   AT,
+  BASED_BASE,
   CODE_BASE,
   CODE_START,
+  ENDING_BASE,
   FX,
   type Kase,
   LARGE_WINDOW,
@@ -14,6 +16,7 @@ import {
   READ_ONLY,
   type Rec,
   SEG,
+  SELECTOR,
   WINDOW,
 } from './record.ts';
 
@@ -121,13 +124,16 @@ export class Builder {
     if (this.mode === 64)
       return seg === SEG.fs ? this.rec.u64(AT.fsBase) : seg === SEG.gs ? this.rec.u64(AT.gsBase) : 0n;
     switch (this.rec.u16(AT.sel + 2 * seg)) {
-      case 0x07:
+      case SELECTOR.code16:
         return BigInt(CODE_BASE);
-      case 0x0f:
-      case 0x1f:
+      case SELECTOR.data16:
+      case SELECTOR.short:
+      case SELECTOR.down:
         return BigInt(MEM_BASE);
-      case 0x17:
-        return 0x1_0000n;
+      case SELECTOR.based:
+        return BigInt(BASED_BASE);
+      case SELECTOR.ending:
+        return BigInt(ENDING_BASE);
       default:
         return 0n;
     }

@@ -15,6 +15,9 @@ import { undefinedFlags } from './undefined-flags.ts';
 
 /** Such that the offsets that lead to the window are canonical, which AMD's CPUs ask of them and not of sums alone. */
 const FS_BASES = [0n, 0x2000n, 0x7f00_1234_5000n, 0xffff_ff00_0000_1000n];
+/** Segments whose end is in the window. */
+const SHORT = [SELECTOR.short, SELECTOR.down];
+const ENDS = [SELECTOR.data16, SELECTOR.ending];
 /** CF PF AF ZF SF OF, and DF. */
 const STATUS = 0x8d5;
 const DF = 0x400;
@@ -25,13 +28,15 @@ function fillSegments(b: Builder): void {
   const set = (seg: number, sel: number): void => rec.setU16(AT.sel + 2 * seg, sel);
   set(SEG.cs, mode === 64 ? SELECTOR.code64 : mode === 32 ? SELECTOR.code32 : SELECTOR.code16);
   set(SEG.ss, mode === 16 ? SELECTOR.data16 : SELECTOR.data);
+  if (mode !== 64 && r.chance(15)) set(SEG.ss, mode === 16 ? SELECTOR.ending : r.pick(SHORT));
   if (mode === 64) {
     rec.setU64(AT.fsBase, r.pick(FS_BASES));
     rec.setU64(AT.gsBase, r.pick(FS_BASES));
     return;
   }
-  set(SEG.ds, mode === 16 ? SELECTOR.data16 : SELECTOR.data);
-  set(SEG.es, mode === 16 ? SELECTOR.data16 : r.pick([SELECTOR.data, SELECTOR.based, SELECTOR.short]));
+  const bits16 = r.chance(10) ? SELECTOR.ending : SELECTOR.data16;
+  set(SEG.ds, mode === 16 ? bits16 : r.chance(5) ? r.pick(SHORT) : SELECTOR.data);
+  set(SEG.es, mode === 16 ? r.pick(ENDS) : r.pick([SELECTOR.data, SELECTOR.based, ...SHORT]));
   set(SEG.fs, mode === 16 ? SELECTOR.data : SELECTOR.data16);
   set(SEG.gs, SELECTOR.based);
   // as loading those selectors leaves them

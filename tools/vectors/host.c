@@ -150,9 +150,9 @@ static void *map_at(uint64_t address, size_t size, int prot, int fd) {
     return p;
 }
 
-static void set_ldt(int n, uint32_t base, uint32_t limit, int code, int big, int pages) {
+static void set_ldt(int n, uint32_t base, uint32_t limit, int contents, int big, int pages) {
     struct user_desc d = {.entry_number = n, .base_addr = base, .limit = limit, .seg_32bit = big,
-                          .contents = code ? MODIFY_LDT_CONTENTS_CODE : MODIFY_LDT_CONTENTS_DATA,
+                          .contents = contents,
                           .limit_in_pages = pages, .useable = 1};
     if (syscall(SYS_modify_ldt, 0x11, &d, sizeof d) != 0) {
         perror("modify_ldt");
@@ -171,10 +171,12 @@ static void prepare(void) {
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &sa, NULL);
     sigaction(SIGVTALRM, &tick, NULL);
     setitimer(ITIMER_VIRTUAL, &second, NULL);
-    set_ldt(0, CODE_BASE, 0xffff, 1, 0, 0);
-    set_ldt(1, MEM_BASE, 0xffff, 0, 0, 0);
-    set_ldt(2, 0x10000, 0xfffff, 0, 1, 1);
-    set_ldt(3, MEM_BASE, 0x103f, 0, 1, 0);
+    set_ldt(0, CODE_BASE, 0xffff, MODIFY_LDT_CONTENTS_CODE, 0, 0);
+    set_ldt(1, MEM_BASE, 0xffff, MODIFY_LDT_CONTENTS_DATA, 0, 0);
+    set_ldt(2, 0x10000, 0xfffff, MODIFY_LDT_CONTENTS_DATA, 1, 1);
+    set_ldt(3, MEM_BASE, 0x103f, MODIFY_LDT_CONTENTS_DATA, 1, 0);
+    set_ldt(4, MEM_BASE + 0x1000 - 0x10000, 0xffff, MODIFY_LDT_CONTENTS_DATA, 0, 0);
+    set_ldt(5, MEM_BASE, 0xfbf, MODIFY_LDT_CONTENTS_STACK, 1, 0);
     __asm__ volatile("rdfsbase %0" : "=r"(host_fs));
     __asm__ volatile("rdgsbase %0" : "=r"(host_gs));
 }

@@ -55,10 +55,10 @@ export function stack(b: Builder, below = 0, bad = true): void {
   if (bad && r.chance(5)) at = b.chooseTarget(unit);
   setPointer(b, RSP, at);
 }
-/** A pointer relative to SS's base; the upper part of a 16-bit one is anything. */
+/** A pointer relative to SS's base; the upper part of a 16-bit one leads nowhere if taken seriously. */
 function setPointer(b: Builder, reg: number, linear: bigint): void {
   const offset = linear - b.segBase(SEG.ss);
-  const garbage = b.mode === 16 ? BigInt(b.r.below(0x10000)) << 16n : 0n;
+  const garbage = b.mode === 16 ? BigInt((b.r.chance(50) ? 0xf000 : 0) + b.r.below(0xff0)) << 16n : 0n;
   b.setGpr(reg, b.mode === 16 ? garbage | (offset & 0xffffn) : offset);
 }
 /** Linear address that the stack pointer leads to. */
@@ -73,28 +73,20 @@ function pokeStack(b: Builder, size: number, values: readonly bigint[]): void {
 }
 
 const SELECTORS = [0, 1, 3, 0x10, 0x18, 0x20, 0x23, 0x28, 0x2b, 0x2a, 0x30, 0x33, 0x38, 0x3b, 0x1000, 0xfffb];
-const LDT_SELECTORS = [0x07, 0x0f, 0x17, 0x1f, 0x27, 0x0d];
+const LDT_SELECTORS = [0x07, 0x0f, 0x17, 0x1f, 0x27, 0x2f, 0x37, 0x0d];
 /** Any selector: the tables' descriptors, and beyond. */
 export function selector(b: Builder): number {
   return b.r.chance(30) ? b.r.pick(LDT_SELECTORS) : b.r.pick(SELECTORS);
 }
 
-/** A selector for a far transfer, which from 16-bit code is no call to 64-bit code. */
-function reachable(b: Builder): number {
-  const cs = selector(b);
-  return b.mode === 16 && (cs & ~3) === (SELECTOR.code64 & ~3) ? 0 : cs;
-}
-
 /** CS and IP of a far transfer. */
 function farPointer(b: Builder): { ip: bigint; cs: number } {
-  const { r, mode } = b;
-  const call = b.form.op === 'callf';
-  // a call into another mode pushes on the stack as it was (SDM vol. 2 "CALL") or as it will be (AMD)
-  const own = [mode === 64 ? SELECTOR.code64 : mode === 32 ? SELECTOR.code32 : SELECTOR.code16];
-  const any = [SELECTOR.code64, SELECTOR.code32, SELECTOR.code16];
-  const cs = r.chance(22) ? reachable(b) : r.pick(call && mode === 16 ? own : any);
+  const { r } = b;
+  const cs = r.chance(22) ? selector(b) : r.pick([SELECTOR.code64, SELECTOR.code32, SELECTOR.code16]);
   const ip = landing(b) & (PAGE - 1);
-  return { ip: BigInt(cs === SELECTOR.code16 ? ip : 0x2000_0000 + ip), cs };
+  // now and then beyond the segment's end
+  const near = (cs === SELECTOR.code16) !== r.chance(3);
+  return { ip: BigInt(near ? ip : 0x2000_0000 + ip), cs };
 }
 
 function farMemory(b: Builder): void {
@@ -102,7 +94,7 @@ function farMemory(b: Builder): void {
   const { size } = b.form;
   b.poke(b.target, size, ip);
   b.poke(b.target + BigInt(size), 2, BigInt(cs));
-  if (b.form.op === 'callf') stack(b, 0, false);
+  if (b.form.op === 'callf') stack(b);
 }
 function farImmediate(b: Builder): void {
   if (b.operand(K.far) === undefined) return farMemory(b);
@@ -113,7 +105,7 @@ function farImmediate(b: Builder): void {
     cs & 255,
     cs >> 8,
   ];
-  if (b.form.op === 'callf') stack(b, 0, false);
+  if (b.form.op === 'callf') stack(b);
 }
 
 function farReturn(b: Builder): void {

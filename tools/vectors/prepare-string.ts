@@ -84,8 +84,7 @@ function string(b: Builder, reads: boolean, writes: boolean, usesDestination: bo
 /** Masked stores go to DI. */
 function masked(b: Builder): void {
   const bits = addressing(b);
-  // bytes that the mask leaves out may fault or not, as the CPU likes
-  b.target = b.chooseTarget(b.form.op === 'maskmovq' ? 8 : 16, 1, false);
+  b.target = b.chooseTarget(b.form.op === 'maskmovq' ? 8 : 16);
   setAddress(b, RDI, b.target - b.segBase(SEG.ds), bits);
 }
 

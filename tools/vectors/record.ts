@@ -56,7 +56,10 @@ export const FAULT_STRAY = -2;
 /** CF PF AF ZF SF DF OF NT AC ID. IF is set and IOPL 0 throughout; RF is not compared. */
 export const FLAG_MASK = 0x24_4cd5;
 
-/** The kernel's selectors, and those of the LDT: 16-bit code and data, data at 0x10000, data with a short limit. */
+/**
+ * The kernel's selectors, and those of the LDT: 16-bit code and data, data at 0x10000, data with a short limit, 64 KiB that
+ * end where the memory's second page begins, and data that expands down.
+ */
 export const SELECTOR = {
   code64: 0x33,
   code32: 0x23,
@@ -65,10 +68,13 @@ export const SELECTOR = {
   data16: 0x0f,
   based: 0x17,
   short: 0x1f,
+  ending: 0x27,
+  down: 0x2f,
 } as const;
 /** Index in the record's selectors. */
 export const SEG = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5 } as const;
 export const BASED_BASE = 0x1_0000;
+export const ENDING_BASE = MEM_BASE + 0x1000 - 0x1_0000;
 
 export class Rec {
   readonly bytes = new Uint8Array(RECORD_MAX);

@@ -102,8 +102,19 @@ export function vcpuUnblock(hv: Hypervisor, v: number): void {
   vcpuReconsider(hv, v);
 }
 
+/** For a profile: the vCPU has an interrupt to take since now. */
+function noteWait(hv: Hypervisor, v: number): void {
+  const since = vcpuRecord.waitsSince;
+  if (since.get(hv.mem, v) === 0 && hasPending(hv.mem, v)) since.set(hv.mem, v, hv.now());
+}
+/** What was raised at `now` or later was due before. */
+export function noteDue(hv: Hypervisor, v: number, due: number, now: number): void {
+  if (vcpuRecord.waitsSince.get(hv.mem, v) >= now) vcpuRecord.waitsSince.set(hv.mem, v, due);
+}
+
 /** An interrupt may have become pending: wakes the vCPU if it waits for one, or makes its CPU look. */
 export function vcpuKick(hv: Hypervisor, v: number): void {
+  if (rootRecord.profiling.get(hv.mem, hv.root) !== 0) noteWait(hv, v);
   if (vcpuRecord.blocked.get(hv.mem, v) !== 0) {
     if (hasPending(hv.mem, v)) vcpuUnblock(hv, v);
   } else if (isRunning(hv, v) && vcpuRecord.pcpu.get(hv.mem, v) !== hv.pcpu) {

@@ -9,7 +9,7 @@ import type { Field } from '../../base/layout.ts';
 import type { Mem } from '../../base/mem.ts';
 import { cpuState, GPR, SEG, segment } from '../../machine/cpu-state.ts';
 import { lazyOf, STATUS, statusOf } from '../../x86/flags.ts';
-import { loadFxsave, saveFxsave } from './fxsave.ts';
+import { loadFxsave, resetFxsave, saveFxsave } from './fxsave.ts';
 
 type Reg64 = Field<bigint>;
 const c = hvm_hw_cpu;
@@ -137,6 +137,7 @@ export function saveCpu(m: Mem, cpu: number, out: Mem, to: number, tsc: bigint):
 /** Takes the registers of a hvm_hw_cpu at `from` of `src`. The caller has the engine told afterwards. */
 export function loadCpu(m: Mem, cpu: number, src: Mem, from: number): void {
   if (c.flags.get(src, from) & XEN_X86_FPU_INITIALISED) loadFxsave(m, cpu, src, c.fpu_regs.addr(from));
+  else resetFxsave(m, cpu);
   for (const [field, reg] of GPRS) m.setU64(cpuState.gpr.addr(cpu) + reg * 8, field.get(src, from));
   for (const [field, to] of PLAIN) to.set(m, cpu, field.get(src, from));
   for (const [field, n] of DRS) m.setU64(cpuState.dr.addr(cpu) + n * 8, field.get(src, from));

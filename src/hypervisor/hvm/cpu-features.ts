@@ -128,7 +128,7 @@ export function sanitise(wanted: Policy, max: Policy): Policy {
 /** A last leaf is of its own range; Xen's are counted from any base. */
 function limited(leaf: number, want: number, cpu: number): number {
   if (leaf !== XEN_CPUID_FIRST_LEAF) return want >>> 16 === cpu >>> 16 ? Math.min(want, cpu) : cpu;
-  return XEN_CPUID_FIRST_LEAF + Math.min(want & 0xff, XEN_CPUID_MAX_NUM_LEAVES - 1);
+  return XEN_CPUID_FIRST_LEAF + Math.min(want & 0xff, XEN_CPUID_MAX_NUM_LEAVES);
 }
 
 function get(leaves: Policy, [leaf, subleaf, word, bit]: Feature): boolean {

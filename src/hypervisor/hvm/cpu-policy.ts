@@ -37,7 +37,7 @@ function enumerate(answer: Answer): Leaf[] {
     else for (let subleaf = 0; subleaf < count; subleaf++) add(leaf, subleaf);
   }
   add(XEN_CPUID_FIRST_LEAF, XEN_CPUID_NO_SUBLEAF);
-  leaves.at(-1)!.words[0] = XEN_CPUID_FIRST_LEAF + XEN_CPUID_MAX_NUM_LEAVES - 1;
+  leaves.at(-1)!.words[0] = XEN_CPUID_FIRST_LEAF + XEN_CPUID_MAX_NUM_LEAVES;
   for (let leaf = EXT_FIRST; leaf <= MAX_EXT_LEAF; leaf++) add(leaf, XEN_CPUID_NO_SUBLEAF);
   return leaves;
 }
@@ -86,10 +86,10 @@ export function writeLeaves(m: Mem, at: number, policy: Policy): void {
   });
 }
 
-/** Whether all of the leaves are such as the CPU has. */
-export function leavesKnown(leaves: Policy): boolean {
+/** The first of the leaves that is not such as the CPU has. */
+export function unknownLeaf(leaves: Policy): Leaf | undefined {
   const known = maxPolicy();
-  return leaves.every((l) => known.some((k) => k.leaf === l.leaf && k.subleaf === l.subleaf));
+  return leaves.find((l) => !known.some((k) => k.leaf === l.leaf && k.subleaf === l.subleaf));
 }
 
 /** Lays `leaves` over the domain's policy, as far as the CPU goes. False: no memory. */

@@ -76,7 +76,7 @@ function xenLeaf(m: Mem, v: number, base: number, leaf: number, subleaf: number,
   const dom = vcpuRecord.domain.get(m, v);
   switch (leaf) {
     case 0:
-      out[0] = base + x.XEN_CPUID_MAX_NUM_LEAVES - 1;
+      out[0] = base + x.XEN_CPUID_MAX_NUM_LEAVES;
       out[1] = x.XEN_CPUID_SIGNATURE_EBX;
       out[2] = x.XEN_CPUID_SIGNATURE_ECX;
       out[3] = x.XEN_CPUID_SIGNATURE_EDX;

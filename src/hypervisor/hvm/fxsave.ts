@@ -6,6 +6,8 @@ const FXSAVE_BYTES = 512;
 const ST = 32;
 const XMM = 160;
 const MXCSR_MASK = 0xffff;
+const MXCSR_RESET = 0x1f80;
+const FCW_RESET = 0x40;
 
 /** ST(i) is physical register (TOP + i) mod 8; the image has them in stack order. */
 const top = (m: Mem, cpu: number): number => (cpuState.fsw.get(m, cpu) >>> 11) & 7;
@@ -40,4 +42,17 @@ export function loadFxsave(m: Mem, cpu: number, src: Mem, from: number): void {
   for (let i = 0; i < 8; i++)
     copy(src, from + ST + i * 16, m, cpuState.fpr.addr(cpu, (top(m, cpu) + i) & 7), 10);
   for (let i = 0; i < 16; i++) copy(src, from + XMM + i * 16, m, cpuState.xmm.addr(cpu, i), 16);
+}
+
+/** At power-on: FNINIT has not been, and SSE's exceptions are masked. @spec SDM 3A table 9-1 */
+export function resetFxsave(m: Mem, cpu: number): void {
+  m.fill(cpuState.fpr.addr(cpu), 8 * 16);
+  m.fill(cpuState.xmm.addr(cpu), 16 * 16);
+  cpuState.fcw.set(m, cpu, FCW_RESET);
+  cpuState.fsw.set(m, cpu, 0);
+  cpuState.ftw.set(m, cpu, 0);
+  cpuState.fop.set(m, cpu, 0);
+  cpuState.fip.set(m, cpu, 0n);
+  cpuState.fdp.set(m, cpu, 0n);
+  cpuState.mxcsr.set(m, cpu, MXCSR_RESET);
 }

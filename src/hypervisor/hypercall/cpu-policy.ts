@@ -16,11 +16,11 @@ import type { Policy } from '../hvm/cpu-features.ts';
 import {
   defaultPolicy,
   domainPolicy,
-  leavesKnown,
   MAX_POLICY_LEAVES,
   maxPolicy,
   readLeaves,
   setDomainPolicy,
+  unknownLeaf,
   writeLeaves,
 } from '../hvm/cpu-policy.ts';
 import { domainRecord } from '../records.ts';
@@ -91,11 +91,20 @@ export const set_cpu_policy: DomctlOp = (c, dom, u) => {
   const entries = c.copyIn(o.msrs.get(scratch, u), msrs * xen_msr_entry.$.size);
   if (list < 0 || entries < 0) return -XEN_EFAULT;
   const leaves = readLeaves(scratch, list, count);
-  if (!leavesKnown(leaves)) return -XEN_ERANGE;
+  const unknown = unknownLeaf(leaves);
+  if (unknown) {
+    o.err_leaf.set(scratch, u, unknown.leaf);
+    o.err_subleaf.set(scratch, u, unknown.subleaf);
+    return -XEN_ERANGE;
+  }
   for (let i = 0; i < msrs; i++) {
     const entry = entries + i * xen_msr_entry.$.size;
-    if (xen_msr_entry.flags.get(scratch, entry) !== 0) return -XEN_EINVAL;
-    if (!MSRS.includes(xen_msr_entry.idx.get(scratch, entry))) return -XEN_ERANGE;
+    const index = xen_msr_entry.idx.get(scratch, entry);
+    const error =
+      xen_msr_entry.flags.get(scratch, entry) !== 0 ? XEN_EINVAL : MSRS.includes(index) ? 0 : XEN_ERANGE;
+    if (error === 0) continue;
+    o.err_msr.set(scratch, u, index);
+    return -error;
   }
   return setDomainPolicy(c.hv, dom, leaves) ? 0 : -XEN_ENOMEM;
 };

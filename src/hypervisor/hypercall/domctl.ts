@@ -81,6 +81,7 @@ export function doDomctl(c: Caller, arg: number): number {
   if (op === undefined) return -XEN_ENOSYS;
   s.domain.set(c.scratch, at, domainRecord.domid.get(c.mem, dom));
   const result = op(c, dom, u);
-  if (result < 0) return result;
+  // what was wrong with a policy is told in the structure
+  if (result < 0 && cmd !== d.XEN_DOMCTL_set_cpu_policy) return result;
   return c.copyOut(arg, at, s.$.size) ? result : -XEN_EFAULT;
 }

@@ -34,6 +34,12 @@ describe('a vCPU in MWAIT', () => {
     expect(runs()).toBe(1);
   });
 
+  it('is looked at ever more seldom while nothing happens', () => {
+    const { w } = waiting();
+    for (let i = 0; i < 7; i++) w.loop.idle();
+    expect(w.slept).toEqual([2, 4, 8, 16, 32, 32, 32]);
+  });
+
   it('wakes for a write to any word of the line, and for no other', () => {
     const { w, line, runs } = waiting();
     w.hv.mem.setU8(line + 64, 1);

@@ -8,8 +8,15 @@ import { hasPending } from '../hvm/irq.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { rootRecord, vcpuRecord } from '../records.ts';
 
-/** How long an idle CPU sleeps between two looks at the lines. */
+/** How long an idle CPU sleeps between two looks at the lines: at first, and the longest. */
 export const MONITOR_POLL_MS = 2;
+const MONITOR_POLL_MAX_MS = 32;
+
+/**
+ * The same after so many looks that found nothing: while no vCPU runs only domain 0 can write to a line, and what it has to
+ * say it says with an event.
+ */
+export const pollMs = (looks: number): number => Math.min(MONITOR_POLL_MS * 2 ** looks, MONITOR_POLL_MAX_MS);
 
 /** Whether any vCPU waits for a write; without the lock only a hint. */
 export const anyMonitor = (hv: Hypervisor): boolean => rootRecord.monitors.get(hv.mem, hv.root) !== 0;

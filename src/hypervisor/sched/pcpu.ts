@@ -18,7 +18,7 @@ import { Budget } from './budget.ts';
 import { chargeVcpu, pickVcpu, SLICE_NS } from './credit2.ts';
 import { enterVcpu, injectPending } from './enter.ts';
 import { ExitHandler } from './exits.ts';
-import { anyMonitor, MONITOR_POLL_MS, wakeMonitors } from './monitor.ts';
+import { anyMonitor, pollMs, wakeMonitors } from './monitor.ts';
 
 /** Longest time in the engine before pending events are looked at. */
 const QUANTUM_NS = 500_000;
@@ -40,6 +40,8 @@ export class PcpuLoop {
   private current = 0;
   /** When the time of `current` was last charged. */
   private chargedAt = 0;
+  /** Looks at monitored lines since a vCPU ran last. */
+  private looks = 0;
 
   constructor(hv: Hypervisor, engine: Engine, id: number, options: PcpuOptions = {}) {
     this.hv = hv;
@@ -73,6 +75,7 @@ export class PcpuLoop {
   private turn(): boolean {
     const v = this.choose();
     if (v === 0) return false;
+    this.looks = 0;
     this.runSlice(v);
     return true;
   }
@@ -92,7 +95,7 @@ export class PcpuLoop {
     const began = hv.now();
     const deadline = nextDeadline(hv);
     let ms = deadline === Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : (deadline - began) / 1e6;
-    if (anyMonitor(hv)) ms = Math.min(ms, MONITOR_POLL_MS);
+    if (anyMonitor(hv)) ms = Math.min(ms, pollMs(this.looks++));
     // The kick of `stopPcpu` may have been taken for another one since `run` last looked.
     const stopping = pcpuRecord.stop.get(hv.mem, this.record) !== 0;
     if (ms > 0 && !stopping && hv.mem.atomicLoad(pcpuRecord.kick.addr(this.record)) === 0) this.sleep(ms);

@@ -86,12 +86,12 @@ export class World {
     return xen_domctl.u.addr(this.dom0(ARG));
   }
 
-  /** A paused PVH domain made through domctl: its id. */
-  createDomain(vcpus = 1, pages = 64): number {
+  /** A paused PVH domain made through domctl: its id. `more`: flags of the creation, besides those of every such domain. */
+  createDomain(vcpus = 1, pages = 64, more = 0): number {
     const { mem } = this.hv;
     const s = xen_domctl_createdomain;
     const result = this.domctl(XEN_DOMCTL_createdomain, 0, (u) => {
-      s.flags.set(mem, u, XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap);
+      s.flags.set(mem, u, XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | more);
       s.max_vcpus.set(mem, u, vcpus);
       s.max_evtchn_port.set(mem, u, 1023);
       s.max_grant_frames.set(mem, u, 4);

@@ -1,7 +1,7 @@
 /** Conditions told from what set the flags: a compare and its branch become one comparison. @spec SDM 1 appendix B */
 import { OP } from '../../wasm/opcodes.ts';
 import type { FlagSource, V32, Var } from '../../x86/sem/sem.ts';
-import type { RegionEmitter } from './region-emitter.ts';
+import type { ValueEmitter } from '../emit/value.ts';
 
 const B = {} as V32;
 /** Condition codes without their lowest bit, halved. */
@@ -16,7 +16,7 @@ const COMPARE: Readonly<Record<number, number>> = {
 };
 
 /** The condition, on the stack; undefined where the source does not tell. */
-export function conditionFrom(e: RegionEmitter, from: FlagSource, cc: number): V32 | undefined {
+export function conditionFrom(e: ValueEmitter, from: FlagSource, cc: number): V32 | undefined {
   const { r } = from;
   if (from.kind === 'sub') {
     const compare = COMPARE[cc];
@@ -34,8 +34,8 @@ export function conditionFrom(e: RegionEmitter, from: FlagSource, cc: number): V
   return B;
 }
 
-const negative = (e: RegionEmitter, r: Var): V32 => e.lts(e.get(r), e.c(0));
-function pair(e: RegionEmitter, x: Var, y: Var, compare: number): V32 {
+const negative = (e: ValueEmitter, r: Var): V32 => e.lts(e.get(r), e.c(0));
+function pair(e: ValueEmitter, x: Var, y: Var, compare: number): V32 {
   e.get(x);
   e.get(y);
   e.code.op(compare);

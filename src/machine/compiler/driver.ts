@@ -43,16 +43,28 @@ class DriverEmitter extends ValueEmitter {
     this.code.op(OP.i32_add);
     this.code.set(ic);
   }
+  /** And to that of compiled code alone. */
+  retireCompiled(): void {
+    this.code.get(cpu);
+    for (const from of [cpuState.exitIc, cpuState.compiledIc]) {
+      this.code.get(cpu);
+      this.code.mem(OP.i32_load, 2, from.offset);
+    }
+    this.code.op(OP.i32_add);
+    this.code.mem(OP.i32_store, 2, cpuState.compiledIc.offset);
+  }
   is(value: number): void {
     this.code.i32(value);
     this.code.op(OP.i32_eq);
   }
 }
 
-export function buildDriver(minPages: number, maxPages: number): Uint8Array {
+/** `countCompiled`: adds what compiled code retires to `cpuState.compiledIc`. */
+export function buildDriver(minPages: number, maxPages: number, countCompiled = false): Uint8Array {
   const m = new Module();
   m.importSharedMemory(minPages, maxPages);
   const interpreter = m.importFunc('env', 'run', [I32, I32, I32], [I32]);
+  const fill = m.importFunc('env', 'fill', [I32], [I32]);
   const region = m.functionType([I32, I32, I32], [I32]);
   m.functionTable(MAX_REGIONS, 'table');
   const e = new DriverEmitter();
@@ -71,7 +83,8 @@ export function buildDriver(minPages: number, maxPages: number): Uint8Array {
   e.brIf('leave');
   e.open('next', OP.loop);
   enterRegion(e, region);
-  afterRegion(e);
+  if (countCompiled) e.retireCompiled();
+  afterRegion(e, fill);
   e.end();
   e.end();
   e.end();
@@ -98,7 +111,7 @@ function enterRegion(e: DriverEmitter, type: number): void {
 }
 
 /** On to the next region, to the interpreter, or out. */
-function afterRegion(e: DriverEmitter): void {
+function afterRegion(e: DriverEmitter, fill: number): void {
   const { code } = e;
   code.get(why);
   e.is(LEAVE.jump);
@@ -164,6 +177,15 @@ function afterRegion(e: DriverEmitter): void {
   code.get(why);
   e.is(LEAVE.resume);
   e.brIf('outer');
+  // a page that only has to be looked up: the interpreter goes on with the instruction
+  code.get(why);
+  e.is(LEAVE.miss);
+  e.open('inner', OP.if);
+  code.get(cpu);
+  code.call(fill);
+  code.op(OP.i32_eqz);
+  e.brIf('outer');
+  e.end();
   e.br('leave');
 }
 

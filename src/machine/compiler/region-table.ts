@@ -8,7 +8,7 @@ import { specialOf } from '../interp/handlers.ts';
 import { REC } from '../interp/record.ts';
 import { MAX_REGIONS } from './driver.ts';
 import { ENTRY } from './entry.ts';
-import type { RegionCode } from './region.ts';
+import type { Formed, Job } from './job.ts';
 
 /**
  * Times that one region is entered from another, for each record in both, until they are made one: what that costs, in
@@ -18,20 +18,15 @@ const MERGE_AFTER = 100;
 /** As good as never. */
 const NEVER = 0x7fff_ffff;
 const REGION = specialOf('region');
+/** Bytes of machine code that a host makes of one of WebAssembly, about. */
+const CODE_GROWTH = 5;
 
 /** The table of the driver's module. */
 export interface FunctionTable {
   set(index: number, f: unknown): void;
 }
 
-/** A record that flow was followed from: where it is from the base page, the table of its page, the slot in that. */
-export interface StartPlace {
-  readonly page: number;
-  readonly table: number;
-  readonly off: number;
-}
-
-export interface Entry {
+interface Entry {
   /** Machine address of the slot in the page's table, and what was in it. */
   readonly slot: number;
   readonly record: number;
@@ -42,20 +37,13 @@ export interface Entry {
 }
 
 export interface Region {
-  readonly id: number;
-  readonly code: RegionCode;
+  readonly job: Job;
   readonly entries: readonly Entry[];
   readonly frames: readonly number[];
-  /** Records in it. */
+  /** Records in it, and bytes of its WebAssembly code. */
   readonly size: number;
-  /** Linear address of the base page when it was formed. */
-  readonly base: number;
-  readonly starts: readonly StartPlace[];
-  /** Its indirect jumps go on in it. */
-  readonly merged: boolean;
-  /** What it is in the place of. */
-  readonly replaces: readonly Region[];
-  /** Place in the table; -1 before it is compiled and after it was dropped. */
+  readonly bytes: number;
+  /** Place in the driver's table. */
   index: number;
   dead: boolean;
 }
@@ -67,37 +55,42 @@ export class RegionTable {
   private readonly byFrame = new Map<number, Set<Region>>();
   private readonly byIndex: (Region | undefined)[] = [];
   private readonly freeIndices: number[] = [];
-  private live = 0;
+  private readonly codeBytes: number;
+  /** Regions there are, and the bytes of their WebAssembly. */
+  live = 0;
+  private bytes = 0;
 
-  constructor(mem: Mem, cache: CodeCache, table: FunctionTable) {
+  /** `codeBytes`: of machine code. */
+  constructor(mem: Mem, cache: CodeCache, table: FunctionTable, codeBytes = Number.POSITIVE_INFINITY) {
     this.mem = mem;
     this.cache = cache;
     this.table = table;
+    this.codeBytes = codeBytes;
   }
 
   get full(): boolean {
-    return this.live >= MAX_REGIONS;
+    return this.live >= MAX_REGIONS || this.bytes * CODE_GROWTH >= this.codeBytes;
   }
   at(index: number): Region | undefined {
     return this.byIndex[index];
   }
 
-  /** From now on the region goes when one of its frames does. */
-  add(r: Region): void {
-    this.live++;
-    for (const f of r.frames) {
-      const regions = this.byFrame.get(f);
-      if (regions) regions.add(r);
-      else this.byFrame.set(f, new Set([r]));
-    }
-  }
-
-  install(r: Region, f: unknown): void {
+  /** From now on the region is entered in the place of its entries' records, until one of its frames goes. */
+  install(job: Job, formed: Formed, frames: readonly number[], f: unknown): void {
     const { mem } = this;
-    for (const old of r.replaces) this.remove(old);
-    r.index = this.freeIndices.pop() ?? this.byIndex.length;
-    this.byIndex[r.index] = r;
-    this.table.set(r.index, f);
+    const index = this.freeIndices.pop() ?? this.byIndex.length;
+    const entries = formed.entries.map((e) => ({ ...e, stub: 0, counted: 0 }));
+    const { size, bytes } = formed;
+    const r: Region = { job, entries, frames, size, bytes, index, dead: false };
+    this.live++;
+    this.bytes += r.bytes;
+    for (const mfn of frames) {
+      const regions = this.byFrame.get(mfn);
+      if (regions) regions.add(r);
+      else this.byFrame.set(mfn, new Set([r]));
+    }
+    this.byIndex[index] = r;
+    this.table.set(index, f);
     r.entries.forEach((e, number) => {
       // another region may have been entered here first
       if (mem.u32(e.slot) !== e.record) return;
@@ -105,9 +98,9 @@ export class RegionTable {
       if (stub === 0) return;
       mem.setU16(stub + REC.handler, REGION);
       mem.setU32(stub + REC.slot, e.record);
-      mem.setU32(stub + ENTRY.index, r.index);
+      mem.setU32(stub + ENTRY.index, index);
       mem.setU32(stub + ENTRY.number, number);
-      mem.setU32(stub + ENTRY.region, r.id);
+      mem.setU32(stub + ENTRY.region, job.id);
       this.count(stub, e, MERGE_AFTER * r.size);
       mem.setU32(e.slot, stub);
       e.stub = stub;
@@ -116,6 +109,11 @@ export class RegionTable {
   private count(stub: number, e: Entry, times: number): void {
     e.counted += times;
     this.mem.setU32(stub + ENTRY.count, times);
+  }
+  /** They could not be made one now: that is tried again. */
+  recount(r: Region, stub: number): void {
+    const e = r.entries.find((entry) => entry.stub === stub);
+    if (e) this.count(stub, e, MERGE_AFTER * r.size);
   }
   /** The count at a region's entry is over: false if it would have to be larger for merging regions of this size. */
   due(r: Region, stub: number, size: number): boolean {
@@ -145,18 +143,17 @@ export class RegionTable {
     this.byFrame.clear();
   }
 
-  private remove(r: Region): void {
+  remove(r: Region): void {
     if (r.dead) return;
     const { mem } = this;
-    for (const e of r.entries)
-      if (e.stub !== 0 && mem.u32(e.slot) === e.stub) mem.setU32(e.slot, e.record);
+    for (const e of r.entries) if (e.stub !== 0 && mem.u32(e.slot) === e.stub) mem.setU32(e.slot, e.record);
     for (const f of r.frames) this.byFrame.get(f)?.delete(r);
     this.forget(r);
   }
   private forget(r: Region): void {
     r.dead = true;
     this.live--;
-    if (r.index < 0) return;
+    this.bytes -= r.bytes;
     this.table.set(r.index, null);
     this.byIndex[r.index] = undefined;
     this.freeIndices.push(r.index);

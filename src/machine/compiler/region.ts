@@ -4,34 +4,34 @@ import type { ValType } from '../../wasm/module.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { condition } from '../../x86/flags.ts';
 import type { Size } from '../../x86/sem/sem.ts';
-import { cpuState } from '../cpu-state.ts';
 import { LOCAL } from '../emit/access.ts';
-import { findRecord, pageDiffers } from '../emit/lookup.ts';
-import { HANDLERS, type Handler, SPECIAL, type Special, specialOf } from '../interp/handlers.ts';
+import { HANDLERS, type Handler, SPECIAL, type Special } from '../interp/handlers.ts';
 import { KIND_RMW, LEAVE, REC } from '../interp/record.ts';
+import { isPlain } from '../interp/routine-list.ts';
 import { emitBitAddress, emitMovs, emitStos } from '../interp/strings.ts';
-import { ENTRY } from './entry.ts';
 import { type Block, type Flow, type PageTables, type Way, waysOf } from './flow.ts';
 import { type Edge, FlowGraph } from './graph.ts';
-import { FIXED, type Pending, RegionEmitter } from './region-emitter.ts';
+import { FIXED, RegionEmitter } from './region-emitter.ts';
+import type { Pending } from './region-flags.ts';
+import { RegionJumps } from './region-jumps.ts';
 import { type Filling, Structure } from './structure.ts';
 
 export interface RegionCode {
   locals: ValType[];
   body: Uint8Array;
+  /** It calls routines, as functions of their indices. */
+  calls: boolean;
 }
 
-const REGION = specialOf('region');
 /** Blocks of the budget that an iteration of a loop is charged, at least. */
 const BACK_COST = 1;
 
 class RegionFilling implements Filling<Pending | undefined> {
   readonly e: RegionEmitter;
   private readonly flow: Flow;
-  private readonly tables: PageTables;
+  private readonly jumps: RegionJumps;
   private readonly graph: FlowGraph;
   private readonly mem: Mem;
-  private readonly id: number;
   /** The node behind jumps to what may be an entry of the region. */
   private readonly indirect: number;
 
@@ -39,14 +39,13 @@ class RegionFilling implements Filling<Pending | undefined> {
     this.e = new RegionEmitter(mem);
     this.mem = mem;
     this.flow = flow;
-    this.tables = tables;
-    this.id = id;
+    this.jumps = new RegionJumps(this.e, tables, id);
     const edge = (to: number): Edge => ({ to, select: -1 });
     this.indirect = flow.blocks.length;
     const root = this.indirect + 1;
     const edges = flow.blocks.map((b) =>
       b.ending.kind === 'indirect'
-        ? [edge(this.indirect)]
+        ? [edge(root), edge(this.indirect)]
         : waysOf(b.ending)
             .filter((w) => w.block >= 0)
             .map((w) => edge(w.block)),
@@ -71,7 +70,7 @@ class RegionFilling implements Filling<Pending | undefined> {
     e.code.length = 0;
     e.prologue();
     e.code.append(body);
-    return { locals: [...FIXED, ...e.locals.types], body: e.code.done() };
+    return { locals: [...FIXED, ...e.locals.types], body: e.code.done(), calls: e.calls };
   }
 
   // --- Filling -----------------------------------------------------------------------------------------------------
@@ -118,7 +117,7 @@ class RegionFilling implements Filling<Pending | undefined> {
     this.e.restoreFlags(known);
   }
 
-  /** The budget is looked at where a loop goes round; `toEntry` has done so for the loop around all. */
+  /** The budget is looked at where a loop goes round; for the loop around all it has been. */
   beforeBack(_from: number, edge: Edge): void {
     const { code, e } = this;
     e.settle();
@@ -138,52 +137,12 @@ class RegionFilling implements Filling<Pending | undefined> {
     e.end();
   }
 
-  /** `lip` is found in the table of its page: on at an entry of this region, or the region is left. */
-  private toEntry(follow: () => void): void {
-    const { code, e } = this;
-    code.get(LOCAL.fuel);
-    code.i32(1);
-    code.op(OP.i32_sub);
-    code.tee(LOCAL.fuel);
-    code.i32(0);
-    code.op(OP.i32_lt_s);
-    this.orLeave();
-    findRecord(e);
-    code.get(LOCAL.rp);
-    code.op(OP.i32_eqz);
-    this.orLeave();
-    this.stub(OP.i32_load16_u, REC.handler);
-    code.i32(REGION);
-    code.op(OP.i32_ne);
-    this.orLeave();
-    this.stub(OP.i32_load, ENTRY.region);
-    code.i32(this.id);
-    code.op(OP.i32_ne);
-    this.orLeave();
-    this.stub(OP.i32_load, ENTRY.number);
-    code.set(LOCAL.rp);
-    // rip of the page; atEntry makes it that of the base page
-    code.get(LOCAL.cpu);
-    code.mem(OP.i64_load, 3, cpuState.ripBase.offset);
-    code.set(e.locals.base);
-    follow();
-  }
-  private stub(opcode: number, offset: number): void {
-    this.code.get(LOCAL.rp);
-    this.code.mem(opcode, 0, offset);
-  }
-  private orLeave(): void {
-    this.e.open('inner', OP.if);
-    this.e.leave(LEAVE.jump, 0);
-    this.e.end();
-  }
-
   block(n: number, follow: (edge: Edge) => void): void {
-    if (n === this.indirect) return this.toEntry(() => follow(this.graph.edges[n]![0] as Edge));
+    if (n === this.indirect) return this.jumps.onAnyPage(() => follow(this.graph.edges[n]![0] as Edge));
     const { e, mem } = this;
     const b = this.flow.blocks[n] as Block;
     const edges = (this.graph.edges[n] as Edge[]).values();
-    const way = (w: Way): void => this.way(w, () => follow(edges.next().value as Edge));
+    const way = (w: Way): void => this.jumps.way(w, () => follow(edges.next().value as Edge));
     const { ending } = b;
     let done = -1;
     let off = -1;
@@ -198,7 +157,10 @@ class RegionFilling implements Filling<Pending | undefined> {
     }
     if (ending.kind === 'out') return;
     if (b.count !== 0) e.count(b.count);
-    if (ending.kind === 'indirect') return follow(edges.next().value as Edge);
+    if (ending.kind === 'indirect') {
+      this.jumps.onThisPage(b.page, () => follow(edges.next().value as Edge));
+      return follow(edges.next().value as Edge);
+    }
     if (ending.kind !== 'if') return way(ending.to);
     const h = handlerAt(mem, ending.record) as Handler;
     e.begin(ending.record, b.page, b.count, h.places, h.z);
@@ -213,28 +175,6 @@ class RegionFilling implements Filling<Pending | undefined> {
     e.code.op(OP.unreachable);
   }
 
-  private way(to: Way, follow: () => void): void {
-    if (to.block < 0) return this.leaveFor(to);
-    if (to.guard !== undefined) this.guard(to, to.guard);
-    follow();
-  }
-
-  /** Leaves unless the page is still the one that was compiled. */
-  private guard(to: Way, page: number): void {
-    const { e, code } = this;
-    code.get(e.locals.base);
-    code.i64(page * 4096);
-    code.op(OP.i64_add);
-    pageDiffers(e, () => code.i32(this.tables(page)));
-    e.open('inner', OP.if);
-    this.leaveFor(to);
-    e.end();
-  }
-  private leaveFor(to: Way): void {
-    if (to.instead === undefined) this.e.leaveFor(to, to.mask);
-    else this.e.leaveAt(LEAVE.resume, to.instead, to.page, 0);
-  }
-
   // --- records -----------------------------------------------------------------------------------------------------
 
   private record(r: number, page: number, done: number): void {
@@ -242,7 +182,7 @@ class RegionFilling implements Filling<Pending | undefined> {
     const index = mem.u16(r + REC.handler);
     if (index < SPECIAL.length) {
       e.begin(r, page, done, ['r1', 'mem'], 8);
-      return this.special(SPECIAL[index] as Special);
+      return this.special(r, SPECIAL[index] as Special);
     }
     const h = HANDLERS[index - SPECIAL.length] as Handler;
     e.begin(r, page, done, h.places, h.z);
@@ -254,11 +194,13 @@ class RegionFilling implements Filling<Pending | undefined> {
     h.semantics.fn(e, h.z, h.s);
   }
 
-  private special(name: Special): void {
-    const { e } = this;
+  private special(r: number, name: Special): void {
+    const { e, mem } = this;
     switch (name) {
       case 'helper':
         return e.leaveHere(LEAVE.helper);
+      case 'routine':
+        return isPlain(mem.u32(r + REC.slot)) ? e.routine() : e.leaveHere(LEAVE.resume);
       case 'loadRmw':
         return this.loadRmw(e.immediate as Size);
       case 'bitAddress':

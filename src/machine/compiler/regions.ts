@@ -1,22 +1,19 @@
 /**
- * What is compiled, and when: what is hot, several regions to a module; and two regions as one, where execution goes to
- * and fro between them.
+ * What is compiled, and when: what is hot, and two regions as one, where execution goes to and fro between them.
  *
  * Hot is where the interpreter's budget ran out several times: a sample of where it spends its time.
  */
-import { Code } from '../../wasm/code.ts';
-import { I32, Module as WasmModule } from '../../wasm/module.ts';
 import { cpuState } from '../cpu-state.ts';
 import type { CodeCache } from '../engine/code-cache.ts';
 import type { Core } from '../engine/core.ts';
-import { HIGH } from '../engine/registers.ts';
 import { specialOf } from '../interp/handlers.ts';
-import { EXEC_ENTRIES, REC, TLB_EXEC } from '../interp/record.ts';
-import { instantiate } from '../wasm-api.ts';
+import { REC, TLB_EXEC } from '../interp/record.ts';
+import { instantiateModule } from '../wasm-api.ts';
 import { ENTRY } from './entry.ts';
-import { type Flow, FlowFinder, MAX_MERGED, type PageTables } from './flow.ts';
-import { compileRegion } from './region.ts';
-import { type Entry, type FunctionTable, type Region, RegionTable, type StartPlace } from './region-table.ts';
+import { MAX_MERGED } from './flow-finder.ts';
+import { type Batch, codePage, type Formed, type Job, MAX_STARTS, type StartPlace } from './job.ts';
+import { type FunctionTable, type Region, RegionTable } from './region-table.ts';
+import { type Compiler, DirectCompiler } from './service.ts';
 
 export type { FunctionTable } from './region-table.ts';
 
@@ -25,9 +22,13 @@ export interface CompileOptions {
   readonly sampleEvery: number;
   /** Samples of a record after which it is hot. */
   readonly hot: number;
-  /** Regions to a module; or as many as there are when the first has waited so many samples. */
+  /** For compiling on the CPU's own thread, see DirectCompiler. */
   readonly batch: number;
   readonly patience: number;
+  /** Who compiles, if not the CPU's own thread. */
+  readonly compiler?: Compiler;
+  /** Bytes of machine code that there may be, about; no limit of its own if left out. */
+  readonly codeBytes?: number;
 }
 export const COMPILE: CompileOptions = { sampleEvery: 256, hot: 32, batch: 8, patience: 64 };
 /** Everything is compiled before it runs: for tests. */
@@ -35,42 +36,58 @@ export const COMPILE_ALL: CompileOptions = { sampleEvery: 0, hot: 1, batch: 1, p
 
 const COUNTS = 1 << 16;
 const REGION = specialOf('region');
-const MAX_STARTS = 64;
+/** Regions' numbers are above all masks' low words but those of all ones, see ENTRY. */
+const FIRST_ID = 0x1_0000;
 /** Pages that the starts of a region lie from its base page at most. */
 const REACH = 1 << 18;
 
+/** A job that is not done yet. */
+interface Sent {
+  readonly job: Job;
+  readonly replaces: readonly Region[];
+  /** Drops of frames that there were before. */
+  readonly drops: number;
+}
+
 export class Regions {
   readonly options: CompileOptions;
+  readonly table: RegionTable;
+  readonly compiler: Compiler;
   private readonly c: Core;
   private readonly cache: CodeCache;
-  private readonly table: RegionTable;
+  private readonly routines: Record<string, unknown>;
   private readonly counts = new Uint8Array(COUNTS);
-  private pending: Region[] = [];
-  private waited = 0;
-  private lastId = 0;
+  private readonly sent = new Map<number, Sent>();
+  /** The last drop of each frame that was dropped since something was sent. */
+  private readonly dropped = new Map<number, number>();
+  private drops = 0;
+  private lastId = FIRST_ID;
   private random = 1;
 
-  constructor(c: Core, cache: CodeCache, table: FunctionTable, options: CompileOptions) {
-    this.options = options;
+  /** `routines` are those of importRoutines. */
+  constructor(
+    c: Core,
+    cache: CodeCache,
+    table: FunctionTable,
+    routines: Record<string, unknown>,
+    options: CompileOptions,
+  ) {
     this.c = c;
     this.cache = cache;
-    this.table = new RegionTable(c.m, cache, table);
+    this.routines = routines;
+    this.options = options;
+    this.table = new RegionTable(c.m, cache, table, options.codeBytes);
+    this.compiler = options.compiler ?? new DirectCompiler(c.machine, options.batch, options.patience);
   }
 
-  /** The interpreter's budget ran out at a record on the page at ripBase. True: regions were compiled. */
+  /** The interpreter's budget ran out at a record on the page at ripBase. True: regions were installed or removed. */
   sample(record: number): boolean {
-    const { options } = this;
-    if (this.pending.length > 0 && ++this.waited > options.patience) this.compile();
-    if (this.c.m.u16(record + REC.handler) === REGION) return false;
     const at = Math.imul(record >>> 4, 0x9e37_79b1) >>> 16;
-    const n = (this.counts[at] as number) + 1;
-    this.counts[at] = n;
-    if (n < options.hot) return false;
-    this.counts[at] = 0;
-    this.start(record);
-    if (this.pending.length < options.batch) return false;
-    this.compile();
-    return true;
+    if (this.c.m.u16(record + REC.handler) !== REGION) {
+      const n = (this.counts[at] as number) + 1;
+      this.counts[at] = n >= this.options.hot && this.start(record) ? 0 : Math.min(n, this.options.hot);
+    }
+    return this.take(false);
   }
 
   /** Blocks until the next sample: never the same number, since loops have a length too. */
@@ -88,70 +105,72 @@ export class Regions {
     if (!a || !b || !this.table.due(b, stub, a.size + b.size) || !this.c.code64) return;
     const starts = this.union(a, b);
     if (!starts) return;
-    this.form(a.base, starts, true, a === b ? [a] : [a, b]);
-    this.compile();
+    if (!this.post(a.job.base, starts, true, a === b ? [a] : [a, b])) this.table.recount(b, stub);
+    this.take(true);
+  }
+
+  /** Installs what another thread has compiled meanwhile. Not while a record is to be gone on at. */
+  poll(): void {
+    if (this.compiler.ready) this.take(false);
   }
 
   drop(mfn: number): void {
     this.table.drop(mfn);
+    if (this.sent.size > 0) this.dropped.set(mfn, ++this.drops);
   }
   /** All records are gone. */
   clear(): void {
     this.table.clear();
     this.counts.fill(0);
+    this.sent.clear();
   }
 
-  // --- forming -----------------------------------------------------------------------------------------------------
+  // --- jobs --------------------------------------------------------------------------------------------------------
 
-  private start(record: number): void {
+  private start(record: number): boolean {
     const base = this.pageAt();
-    const table = this.pageTables(base)(0);
-    if (table === 0 || this.pending.some((r) => r.entries.some((e) => e.record === record))) return;
-    this.form(base, [{ page: 0, table, off: this.c.m.u16(record + REC.off) }], false, []);
+    const off = this.c.m.u16(record + REC.off);
+    const table = this.codePage(base);
+    if (table === 0) return false;
+    for (const { job } of this.sent.values())
+      if (job.starts.some((s) => s.table === table && s.off === off)) return true;
+    return this.post(base, [{ page: 0, table, off }], false, []);
   }
   /** The starts of both regions, from the base page of the first; undefined if they cannot be one. */
-  private union(a: Region, b: Region): StartPlace[] | undefined {
-    if (a === b) return a.merged ? undefined : [...a.starts];
-    const between = (b.base - a.base) / 4096;
+  private union(a: Region, b: Region): readonly StartPlace[] | undefined {
+    if (a === b) return a.job.merged ? undefined : a.job.starts;
+    const between = (b.job.base - a.job.base) / 4096;
     if (a.size + b.size > MAX_MERGED || Math.abs(between) > REACH) return undefined;
-    const starts = [...a.starts];
-    for (const s of b.starts) {
+    const starts = [...a.job.starts];
+    for (const s of b.job.starts) {
       const page = s.page + between;
       if (!starts.some((other) => other.page === page && other.off === s.off)) starts.push({ ...s, page });
     }
     return starts.length <= MAX_STARTS ? starts : undefined;
   }
 
-  private form(base: number, starts: readonly StartPlace[], merged: boolean, replaces: Region[]): void {
-    const { m } = this.c;
-    const tables = this.pageTables(base);
+  private post(
+    base: number,
+    starts: readonly StartPlace[],
+    merged: boolean,
+    replaces: readonly Region[],
+  ): boolean {
     // the code may have gone elsewhere since it was compiled
-    if (starts.some((s) => tables(s.page) !== s.table)) return;
-    if (this.table.full) this.table.evict();
-    const records = starts.map((s) => ({ page: s.page, record: m.u32(s.table + 4 * s.off) }));
-    if (records.some((r) => r.record === 0)) return;
-    const flow = new FlowFinder(m, tables).find(records, merged);
-    const id = ++this.lastId;
-    const region: Region = {
-      id,
-      code: compileRegion(m, flow, tables, id),
-      entries: flow.entries.map((n) => this.entry(flow, n, tables)),
-      frames: [...new Set(flow.pages.map((page) => this.cache.frameOf(tables(page))))],
-      size: flow.records,
+    if (starts.some((s) => this.codePage(base + 4096 * s.page) !== s.table)) return false;
+    const { c } = this;
+    const job: Job = {
+      id: ++this.lastId,
       base,
       starts,
       merged,
-      replaces,
-      index: -1,
-      dead: false,
+      wide: c.code64,
+      tlb: c.cpu + TLB_EXEC,
+      context: c.get32(cpuState.tlbCtx),
     };
-    if (this.pending.length === 0) this.waited = 0;
-    this.pending.push(region);
-    this.table.add(region);
-  }
-  private entry(flow: Flow, n: number, tables: PageTables): Entry {
-    const b = flow.blocks[n]!;
-    return { slot: tables(b.page) + 4 * b.off, record: b.first, stub: 0, counted: 0 };
+    if (!this.compiler.post(job)) return false;
+    if (this.sent.size === 0) this.dropped.clear();
+    this.sent.set(job.id, { job, replaces, drops: this.drops });
+    return true;
   }
 
   /** Linear address of the page at rip. */
@@ -159,40 +178,37 @@ export class Regions {
     const { c } = this;
     return c.code64 ? c.lin(cpuState.ripBase) : (c.lin(cpuState.ripBase) + c.segBase(1)) >>> 0;
   }
-  /** Pages around a linear address that the code TLB knows. Out of 64-bit mode only its own: addresses wrap there. */
-  private pageTables(base: number): PageTables {
-    const known = new Map<number, number>();
-    return (page) => {
-      let table = known.get(page);
-      if (table === undefined)
-        known.set(page, (table = page !== 0 && !this.c.code64 ? 0 : this.probe(base + page * 4096)));
-      return table;
-    };
-  }
-  private probe(linear: number): number {
-    const { m, cpu } = this.c;
-    const at = cpu + TLB_EXEC + ((linear >>> 12) & (EXEC_ENTRIES - 1)) * 16;
-    const lo = ((linear & ~0xfff) | m.u32(cpu + cpuState.tlbCtx.offset)) >>> 0;
-    return m.u32(at) === lo && m.s32(at + 4) === (Math.floor(linear / HIGH) | 0) ? m.u32(at + 8) : 0;
+  private codePage(linear: number): number {
+    const { c } = this;
+    return codePage(c.m, c.cpu + TLB_EXEC, linear, c.get32(cpuState.tlbCtx));
   }
 
-  // --- compiling ---------------------------------------------------------------------------------------------------
+  // --- results -----------------------------------------------------------------------------------------------------
 
-  private compile(): void {
-    const { machine } = this.c;
-    const batch = this.pending.filter((r) => !r.dead);
-    this.pending = [];
-    const m = new WasmModule();
-    m.importSharedMemory(1, machine.maxPages);
-    batch.forEach((r, i) => {
-      const code = new Code();
-      code.append(r.code.body);
-      m.func([I32, I32, I32], [I32], r.code.locals, code, `${i}`);
+  private take(now: boolean): boolean {
+    const batch = this.compiler.take(now);
+    return batch !== undefined && this.install(batch) > 0;
+  }
+  /** Takes what was compiled, but for code that has changed meanwhile; answers how many regions that are. */
+  install({ done, regions, module }: Batch): number {
+    const functions = instantiateModule(module, this.c.machine.memory, this.routines);
+    let installed = 0;
+    regions.forEach((formed, k) => {
+      const sent = this.sent.get(formed.id);
+      const frames = sent && this.framesOf(formed, sent.drops);
+      // one that is not there any more is in another region by now
+      if (!frames || sent.replaces.some((r) => r.dead)) return;
+      if (this.table.full) this.table.evict();
+      for (const old of sent.replaces) this.table.remove(old);
+      this.table.install(sent.job, formed, frames, functions[k]);
+      installed++;
     });
-    if (batch.length === 0) return;
-    const functions = instantiate(m.bytes(), machine.memory);
-    batch.forEach((r, i) => {
-      this.table.install(r, functions[i]);
-    });
+    for (const id of done) this.sent.delete(id);
+    return installed;
+  }
+  /** The frames that its code is on; undefined if one of them has changed since it was asked for. */
+  private framesOf(formed: Formed, drops: number): number[] | undefined {
+    const frames = [...new Set(formed.tables.map((table) => this.cache.frameOf(table)))];
+    return frames.some((mfn) => mfn < 0 || (this.dropped.get(mfn) ?? 0) > drops) ? undefined : frames;
   }
 }

@@ -13,6 +13,12 @@ export abstract class RecordEmitter extends AccessEmitter {
   state64(offset: number): V64 {
     return this.cpu64(offset);
   }
+  /** Machine address of the vCPU's block. */
+  cpuAddress(): V64 {
+    this.code.get(LOCAL.cpu);
+    this.code.op(OP.i64_extend_i32_u);
+    return V;
+  }
   state32(offset: number): V64 {
     this.code.get(LOCAL.cpu);
     this.code.mem(OP.i64_load32_u, 2, offset);

@@ -6,7 +6,7 @@ import { AC, NT, packStatus, RF, TF, unpackStatus, VIF, VIP, VM } from '../../x8
 import { RCX, RSP, type Semantics, sem } from '../../x86/sem/common.ts';
 import type { Sem, V64, Var } from '../../x86/sem/sem.ts';
 import { cpuState, OPEN_ENTRIES, SEG, segment } from '../cpu-state.ts';
-import { TAG_CLOSED } from '../interp/record.ts';
+import { TAG_CLOSED, TLB_ENTRIES } from '../interp/record.ts';
 import type { RecordEmitter } from './record-emitter.ts';
 
 const EFER_SCE = 1;
@@ -16,7 +16,7 @@ const ATTR_S = 0x10;
 /** RFLAGS bits that SYSRET takes from R11. */
 const SYSRET_FLAGS = 0x3c_7fd7;
 /** Attributes of the flat segments that these instructions load without looking at descriptors. */
-const ATTR = { kernelCode: 0xa9b, kernelData: 0xc93, userCode: 0xafb, userData: 0xcf3 } as const;
+export const ATTR = { kernelCode: 0xa9b, kernelData: 0xc93, userCode: 0xafb, userData: 0xcf3 } as const;
 
 const system = (fn: (e: RecordEmitter) => void): Semantics => sem('r', (e: Sem) => fn(e as RecordEmitter));
 const any = (e: RecordEmitter, ...values: (() => V64)[]): Var => {
@@ -33,13 +33,11 @@ function codeDiffers(e: RecordEmitter): V64 {
 }
 /** So, or SMAP let something in. */
 const modesDiffer = (e: RecordEmitter): V64 => e.or(e.userOpen(), e.let(codeDiffers(e)));
-/** Nonzero where an instruction of the kernel's is not for Wasm: the code is not privileged, or it is to be watched. */
-const notPlain = (e: RecordEmitter): V64 => e.or(e.cpl(), e.let(e.state32(cpuState.watched.offset)));
 const noSce = (e: RecordEmitter): V64 =>
   e.and(e.xor(e.state64(cpuState.efer.offset), e.let(e.c(EFER_SCE))), e.c(EFER_SCE));
 
 /** A flat segment of this selector; in 64-bit mode its base counts for nothing. */
-function flat(e: RecordEmitter, s: number, sel: Var, attr: number): void {
+export function flatSegment(e: RecordEmitter, s: number, sel: Var, attr: number): void {
   const at = cpuState.seg.addr(0, s);
   const fixed = e.big(BigInt.asIntN(64, (0xffff_ffffn << 32n) | BigInt(attr << 16)));
   e.setState64(at, e.or(fixed, sel));
@@ -69,8 +67,8 @@ const syscall = system((e) => {
   const masked = e.or(e.state64(cpuState.sfmask.offset), e.c(RF | VM));
   const left = e.let(e.and(flags, e.let(e.not(masked))));
   const cs = e.let(e.and(e.shru(e.state64(cpuState.star.offset), e.c(32)), e.c(0xfffc)));
-  flat(e, SEG.cs, cs, ATTR.kernelCode);
-  flat(e, SEG.ss, e.let(e.add(e.get(cs), e.c(8))), ATTR.kernelData);
+  flatSegment(e, SEG.cs, cs, ATTR.kernelCode);
+  flatSegment(e, SEG.ss, e.let(e.add(e.get(cs), e.c(8))), ATTR.kernelData);
   setFlags(e, left);
   e.setPrivilege(0);
   e.jump(e.state64(cpuState.lstar.offset));
@@ -92,8 +90,8 @@ const sysret = system((e) => {
   const base = e.let(e.shru(e.state64(cpuState.star.offset), e.c(48)));
   const selector = (more: number): Var =>
     e.let(e.and(e.or(e.add(e.get(base), e.c(more)), e.c(CPL3)), e.c(0xffff)));
-  flat(e, SEG.cs, selector(16), ATTR.userCode);
-  flat(e, SEG.ss, selector(8), ATTR.userData);
+  flatSegment(e, SEG.cs, selector(16), ATTR.userCode);
+  flatSegment(e, SEG.ss, selector(8), ATTR.userData);
   setFlags(e, flags);
   e.setPrivilege(CPL3);
   e.jump(target);
@@ -131,14 +129,14 @@ const clac = system((e) => {
 });
 
 /** Descriptors of flat segments, accessed: 64-bit code of ring 0 and 3, data of ring 0 and 3. */
-const FLAT = {
+export const FLAT = {
   kernelCode: 0x00af_9b00_0000_ffffn,
   userCode: 0x00af_fb00_0000_ffffn,
   kernelData: 0x00cf_9300_0000_ffffn,
   userData: 0x00cf_f300_0000_ffffn,
 } as const;
 /** Attributes of a null stack segment of ring 0. */
-const NULL_SS = 0x40;
+export const NULL_SS = 0x40;
 
 /** The GDT's descriptor for a selector; leaves for the helper where it is beyond its end. */
 function descriptor(e: RecordEmitter, selector: Var): Var {
@@ -146,7 +144,11 @@ function descriptor(e: RecordEmitter, selector: Var): Var {
     e.bool(e.gtu(e.or(e.get(selector), e.c(7)), e.let(e.state32(cpuState.gdtLimit.offset)))),
   );
   e.slowIf(e.ne(e.or(e.and(e.get(selector), e.c(4)), beyond), e.c(0)));
-  e.accessAt(e.add(e.state64(cpuState.gdtBase.offset), e.let(e.and(e.get(selector), e.c(0xfff8)))), 8);
+  const offset = e.let(e.and(e.get(selector), e.c(0xfff8)));
+  const at = e.let(e.add(e.state64(cpuState.gdtBase.offset), offset));
+  // a TLB has one entry for both pages: each would put the other out for ever
+  e.slowIf(e.eqz(e.and(e.shru(e.xor(e.reg(RSP, 8), at), e.c(12)), e.c(TLB_ENTRIES - 1))));
+  e.accessAt(e.get(at), 8);
   return e.let(e.memRead(0, 8));
 }
 const choose = (e: RecordEmitter, user: Var, forUser: bigint, forKernel: bigint): Var => {
@@ -170,7 +172,7 @@ const iretq = system((e) => {
   const dataAttr = (s: number): V64 => e.shru(e.state32(cpuState.seg.addr(0, s)), e.c(16));
   const busy = any(
     e,
-    () => notPlain(e),
+    () => e.cpl(),
     () => e.userOpen(),
     // to itself the kernel returns before there is a user
     () => e.and(codeDiffers(e), e.let(e.sub(e.c(0), e.let(e.bool(e.ne(e.get(user), e.c(0))))))),
@@ -196,19 +198,19 @@ const iretq = system((e) => {
   e.if(
     e.ne(e.get(user), e.c(0)),
     () => {
-      flat(e, SEG.cs, code, ATTR.userCode);
-      flat(e, SEG.ss, stack, ATTR.userData);
+      flatSegment(e, SEG.cs, code, ATTR.userCode);
+      flatSegment(e, SEG.ss, stack, ATTR.userData);
       e.setPrivilege(CPL3);
     },
     () => {
-      flat(e, SEG.cs, code, ATTR.kernelCode);
+      flatSegment(e, SEG.cs, code, ATTR.kernelCode);
       e.if(
         e.ne(e.get(noStack), e.c(0)),
         () => {
           e.setState64(cpuState.seg.addr(0, SEG.ss), e.c(NULL_SS << 16));
           e.setState64(cpuState.seg.addr(0, SEG.ss) + segment.base.offset, e.c(0));
         },
-        () => flat(e, SEG.ss, stack, ATTR.kernelData),
+        () => flatSegment(e, SEG.ss, stack, ATTR.kernelData),
       );
     },
   );
@@ -217,7 +219,7 @@ const iretq = system((e) => {
 
 /** MOV from CR0, CR2, CR3 and CR4. */
 const movFromCr = sem('w', (e: Sem) => {
-  e.slowIf(e.ne(notPlain(e as RecordEmitter), e.c(0)));
+  e.slowIf(e.ne((e as RecordEmitter).cpl(), e.c(0)));
   e.write(8, e.read(1, 8));
 });
 

@@ -5,10 +5,12 @@
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { cpuState } from '../cpu-state.ts';
+import { specialOf } from '../interp/handlers.ts';
 import { KIND_READ, LEAVE, REC } from '../interp/record.ts';
 import { ACCESS, MMIO } from '../mmu.ts';
 import type { CodeCache } from './code-cache.ts';
 import type { Core } from './core.ts';
+import { AREAS } from './extent.ts';
 import { checkFirst } from './fault-order.ts';
 import type { Fetcher } from './fetch.ts';
 import type { Interrupts } from './interrupts.ts';
@@ -21,6 +23,8 @@ import type { Tlb } from './tlb.ts';
 
 const SCRATCH = cpuState.scratch.offset;
 const MAX_SCRATCH_RECORDS = 7;
+const ROUTINE = specialOf('routine');
+const STOP = specialOf('stop');
 
 export class Alone {
   private readonly c: Core;
@@ -76,6 +80,8 @@ export class Alone {
     }
     // the bulk forms would do more than the one element that was checked, or is stepped over
     if ((checked || c.stepping) && isString(i)) return this.oneElement(i);
+    // it looks at where it goes before it pushes
+    if (checked && i.op === X.call && mode.codeSize !== 64) return this.dispatch(i);
     const at = c.cpu + SCRATCH;
     mode.limited = 0;
     mode.aligned = false;
@@ -123,18 +129,18 @@ export class Alone {
       for (;;) {
         c.set32(cpuState.exitBn, 1);
         const why = this.interp.run(c.cpu, rp, 0);
-        if (why === LEAVE.miss) {
-          rp = c.get32(cpuState.exitRp);
+        rp = c.get32(cpuState.exitRp);
+        if (why === LEAVE.miss && !this.inParts(rp)) {
           this.missed();
           continue;
         }
-        if (why === LEAVE.helper) {
+        if (why === LEAVE.miss || why === LEAVE.helper) {
           this.overrides.end();
           // it turned out to be for the helper: decoded where it is
           return this.dispatch(this.fetcher.decodeAt());
         }
         this.overrides.commit();
-        if (why !== LEAVE.fetch) this.progress.syncRip(c.get32(cpuState.exitRp));
+        if (why !== LEAVE.fetch) this.progress.syncRip(rp);
         this.progress.rp = 0;
         // a device may have raised something
         return this.interrupts.window();
@@ -142,6 +148,17 @@ export class Alone {
     } finally {
       this.overrides.end();
     }
+  }
+  /** It has several accesses in a page, of which a bent entry would serve one: x87 numbers and environments. */
+  private inParts(rp: number): boolean {
+    const { m } = this.c;
+    let at = rp;
+    while (m.u16(at + REC.handler) !== ROUTINE) {
+      if (m.u16(at + REC.handler) === STOP) return false;
+      at += REC.size;
+    }
+    const i = this.fetcher.decodeAt();
+    return i.operands[0].size === 10 || AREAS.has(i.op);
   }
   private missed(): void {
     const kind = this.c.get32(cpuState.faultKind);

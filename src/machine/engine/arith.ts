@@ -5,8 +5,10 @@ import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { SEG } from '../cpu-state.ts';
 import type { Core } from './core.ts';
+import { checkLimit, checkStack } from './limits.ts';
 import { EXC } from './registers.ts';
 import { loadSegment } from './segments.ts';
+import { loadFrame, pushAt } from './stacks.ts';
 
 export function divide(c: Core, i: Insn, signed: boolean): void {
   const z = i.opSize;
@@ -109,17 +111,17 @@ export function popOperand(c: Core, i: Insn): void {
   }
 }
 
+/** Each word is seen to by itself: those before one that faults are there. */
 export function pushAll(c: Core, i: Insn): void {
   const z = i.opSize;
-  for (let r = 0; r < 8; r++) c.put(z, c.gpr(r), (7 - r) * z);
-  c.store(c.stackAt(-8 * z), 8 * z);
+  for (let r = 0; r < 8; r++) pushAt(c, -z * (r + 1), z, c.gpr(r));
   c.addSp(-8 * z);
 }
 export function popAll(c: Core, i: Insn): void {
   const z = i.opSize;
   // one that faults has popped those before: it begins anew, as the stack pointer has stayed
   for (let r = 7; r >= 0; r--) {
-    const word = c.read(c.stackAt((7 - r) * z), z);
+    const [word] = loadFrame(c, (7 - r) * z, 1, z) as [bigint];
     if (r !== 4) c.setGpr(r, z, word);
   }
   c.addSp(8 * z);
@@ -129,25 +131,29 @@ export function enter(c: Core, i: Insn): void {
   const z = i.opSize;
   const size = i.imm & 0xffff;
   const level = i.imm2 & 31;
-  const frame = c.gpr(4) - BigInt(z);
+  const [sp, keep] = [c.gpr(4), c.code64 ? 0n : BigInt(~c.stackMask >>> 0)];
+  const frame = (sp & keep) | ((sp - BigInt(z)) & ~keep);
   let bytes = 0;
   // the frames that are copied may lie where those before have just been put
   const put = (word: bigint): void => {
     bytes += z;
-    c.write(c.stackAt(-bytes), z, word);
+    pushAt(c, -bytes, z, word);
   };
   put(c.gpr(5));
-  for (let k = 1; k < level; k++) {
-    const at = c.code64
-      ? c.linearOf(c.gpr(5) - BigInt(k * z), SEG.ss)
-      : (c.segBase(SEG.ss) + (((c.gpr32(5) - k * z) & c.stackMask) >>> 0)) >>> 0;
-    put(c.read(at, z));
-  }
+  for (let k = 1; k < level; k++) put(outerFrame(c, k * z, z));
   if (level > 0) put(frame);
   // the frame must be writable down to where the stack pointer will be
+  checkStack(c, -bytes - size, z, true);
   c.probeWrite(c.stackAt(-bytes - size), z);
   c.setGpr(5, z === 8 ? 8 : z, frame);
   c.addSp(-bytes - size);
+}
+/** A word of the caller's frame, below the frame pointer. */
+function outerFrame(c: Core, below: number, z: number): bigint {
+  if (c.code64) return c.read(c.linearOf(c.gpr(5) - BigInt(below), SEG.ss), z);
+  const offset = ((c.gpr32(5) - below) & c.stackMask) >>> 0;
+  checkLimit(c, SEG.ss, offset, z, false);
+  return c.read((c.segBase(SEG.ss) + offset) >>> 0, z);
 }
 
 export function bound(c: Core, i: Insn): void {

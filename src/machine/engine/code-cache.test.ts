@@ -22,3 +22,27 @@ test('code beyond what the cache holds goes on where it was when that is emptied
   expect(t.engine.cache.flushes).toBeGreaterThan(0);
   expect(t.m.u64(t.cpu)).toBe(BigInt((size / 2) * ROUNDS));
 });
+
+test('a record is found only when all records behind it are there, since another thread may look', () => {
+  const t = new TestCpu();
+  // inc eax; cpuid (which the helper keeps); hlt
+  t.m.write(t.map(CODE), Uint8Array.of(0xff, 0xc0, 0x0f, 0xa2, 0xf4));
+  t.user(CODE, 2);
+  const { cache } = t.engine;
+  const tables: number[] = [];
+  const slotsThen: number[] = [];
+  const { table } = cache;
+  cache.table = (mfn, mode) => {
+    tables.push(table.call(cache, mfn, mode));
+    return tables.at(-1) as number;
+  };
+  const { lowering } = cache as unknown as { lowering: { keep: (i: object) => number } };
+  const { keep } = lowering;
+  lowering.keep = (i) => {
+    slotsThen.push(t.m.u32(tables[0] as number), t.m.u32((tables[0] as number) + 8));
+    return keep(i);
+  };
+  expect(t.run().vector).toBe(13);
+  expect(slotsThen.slice(0, 2)).toEqual([0, 0]);
+  expect(t.m.u32(tables[0] as number)).not.toBe(0);
+});

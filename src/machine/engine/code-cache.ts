@@ -9,7 +9,7 @@ import { usesXmm } from '../../x86/sem/vector.ts';
 import { specialOf } from '../interp/handlers.ts';
 import { FLOW, Lowering } from '../interp/lower.ts';
 import { REC } from '../interp/record.ts';
-import { frameInfo, type Machine } from '../machine.ts';
+import { FRAME_WRITTEN, frameInfo, type Machine } from '../machine.ts';
 import { suspect } from './limits.ts';
 import { INTERCEPTABLE } from './svm/interceptable.ts';
 
@@ -21,8 +21,6 @@ const CHUNK_FRAMES = 256;
 export const MAX_RECORDS = 6;
 /** Instructions decoded in one go; code beyond is decoded when it is reached. */
 const RUN_LIMIT = 64;
-/** Flags of frameInfo: the frame may be in a write TLB. */
-export const FRAME_WRITTEN = 1;
 
 /** What the meaning of bytes depends on besides themselves. */
 export interface Mode {
@@ -60,6 +58,8 @@ export class CodeCache {
   private readonly modes = new Set<number>();
   private readonly insns: Insn[] = [new Insn()];
   private readonly insn = new Insn();
+  /** Slots of instructions that are being decoded, and their records. */
+  private readonly decoded: number[] = [];
   private readonly chunks: number[] = [];
   private nextChunk = 0;
   private free = 0;
@@ -121,9 +121,9 @@ export class CodeCache {
     l.next = l.off + i.length;
     this.lowerOne(i, mode);
     l.nextPage(l.next);
-    mem.setU16(record + REC.handler, STRADDLE);
     mem.setU32(record + REC.slot, at);
     mem.setU32(record + REC.imm, next.table);
+    mem.setU16(record + REC.handler, STRADDLE);
     this.markCode(next.mfn, 0, mem.u16(l.at - REC.size + REC.off) - 4096);
     const known = this.straddlers.get(next.mfn);
     if (known) known.push(record);
@@ -180,7 +180,7 @@ export class CodeCache {
       const status = decode(mem.bytes, page + off, page + 4096, mode.codeSize, insn);
       l.n = n;
       l.off = off;
-      mem.setU32(slot, l.at);
+      this.decoded.push(slot, l.at);
       if (status !== DECODE_OK) {
         this.straddler(status === DECODE_TRUNCATED, off);
         break;
@@ -191,7 +191,16 @@ export class CodeCache {
       if (flow === FLOW.end) break;
     }
     this.markCode(mfn, offset, Math.min(off, 4096));
+    this.publish();
     return l.at;
+  }
+  /** Records are found only when they are all there: another thread may be compiling what it finds. */
+  private publish(): void {
+    const { decoded } = this;
+    const { words } = this.machine.mem;
+    for (let k = 0; k < decoded.length; k += 2)
+      Atomics.store(words, (decoded[k] as number) >>> 2, decoded[k + 1] as number);
+    decoded.length = 0;
   }
 
   private prepare(mode: Mode, table: number, at: number): void {

@@ -10,6 +10,7 @@ import { checkUmip } from './descriptors.ts';
 import { cr4Offered } from './offered.ts';
 import { ATTR_L, EXC } from './registers.ts';
 import { modeChanged } from './segments.ts';
+import { inGuest, masksInterrupts, setVirtualTpr, virtualTpr } from './svm/state.ts';
 import { canonical } from './system.ts';
 
 const EFER_LME = 0x100;
@@ -50,7 +51,7 @@ function readCr(c: Core, r: number): bigint {
   if (r === 2) return c.get(cpuState.cr2);
   if (r === 3) return c.get(cpuState.cr3);
   if (r === 4) return c.get(cpuState.cr4);
-  return BigInt(c.platform.readCr8(c.cpu));
+  return BigInt(masksInterrupts(c) ? virtualTpr(c) : c.platform.readCr8(c.cpu));
 }
 
 export function writeCr(c: Core, hooks: SystemHooks, r: number, v: bigint): void {
@@ -59,7 +60,8 @@ export function writeCr(c: Core, hooks: SystemHooks, r: number, v: bigint): void
   if (r === 3) return writeCr3(c, hooks, v);
   if (r === 4) return writeCr4(c, hooks, v);
   if (v > 15n) c.gp();
-  c.platform.writeCr8(c.cpu, Number(v));
+  if (inGuest(c)) setVirtualTpr(c, Number(v));
+  if (!masksInterrupts(c)) c.platform.writeCr8(c.cpu, Number(v));
 }
 
 function writeCr3(c: Core, hooks: SystemHooks, v: bigint): void {

@@ -4,6 +4,7 @@
  */
 import { BASE_RIP, type Insn, NO_REG, OPK, type Operand } from '../../x86/insn.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
+import type { DeliveryFunction } from '../interp/delivery.ts';
 import type { Machine } from '../machine.ts';
 import { ACCESS, FAULT, MMIO, Mmu, SMAP, type SmapRule } from '../mmu.ts';
 import type { Platform } from '../platform.ts';
@@ -39,6 +40,8 @@ export class Core extends Registers {
   codeWritten: (mfn: number) => void = () => {};
   /** Forgets all translations of this vCPU. */
   flushTlb: () => void = () => {};
+  /** See interp/delivery.ts. */
+  plainDelivery: DeliveryFunction['deliver'] = () => 1;
   /** Goes back to the monitor of the guest that runs. */
   leaveGuest: (exit: VmExit) => void = () => {};
 

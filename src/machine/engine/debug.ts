@@ -65,13 +65,18 @@ export class Breakpoints implements Watch {
     this.hits = 0;
     for (let n = 0; n < 4; n++)
       if (this.enabled(n) && this.kind(n) !== ON.exec) {
-        this.c.watch = this;
+        this.watch(this);
         return true;
       }
     return false;
   }
   disarm(): void {
-    this.c.watch = undefined;
+    this.watch(undefined);
+  }
+  private watch(by: Watch | undefined): void {
+    const { c } = this;
+    c.watch = by;
+    c.set32(cpuState.watched, by ? 1 : 0);
   }
 
   data(linear: number, size: number, write: boolean): void {

@@ -12,6 +12,8 @@ import { CPU_BYTES, LEAVE } from '../interp/record.ts';
 import type { Machine } from '../machine.ts';
 import { ACCESS, SMAP } from '../mmu.ts';
 import { type Engine, EXIT, type Exit, type Platform } from '../platform.ts';
+import { instrument } from '../profile/instrument.ts';
+import type { Profiler } from '../profile/profiler.ts';
 import { Alone } from './alone.ts';
 import { Blocks } from './blocks.ts';
 import { CodeCache } from './code-cache.ts';
@@ -22,14 +24,13 @@ import { Fetcher } from './fetch.ts';
 import { ForcedEmulation } from './forced.ts';
 import { Interrupts } from './interrupts.ts';
 import { Misses } from './misses.ts';
-import type { InterpreterExports, Parts } from './parts.ts';
+import type { InterpreterExports, Parts, Runner } from './parts.ts';
 import { Progress } from './progress.ts';
 import { INIT_KEEPS, powerOn, resetState } from './reset.ts';
 import { modeChanged } from './segments.ts';
 import { type ServiceOptions, Services } from './services.ts';
 import { armVirtual } from './svm/injection.ts';
-import { inGuest } from './svm/state.ts';
-import { VmExit } from './svm/vm-exit.ts';
+import { inGuest, SVM, svmState } from './svm/state.ts';
 import { leaveGuest } from './svm/world-switch.ts';
 import { Tlb } from './tlb.ts';
 import { Tracer } from './trace.ts';
@@ -41,6 +42,8 @@ export interface EngineOptions extends ServiceOptions {
   compile?: CompileOptions | undefined;
   /** There is a forced emulation prefix, see forced.ts. */
   forcedEmulation?: boolean;
+  /** Measures what the CPU does. */
+  profiler?: Profiler | undefined;
 }
 
 const CPU_FRAMES = Math.ceil(CPU_BYTES / 4096);
@@ -64,7 +67,8 @@ export class SoftwareCpu implements Engine {
   constructor(machine: Machine, platform: Platform, interp: InterpreterExports, options: EngineOptions) {
     const core = new Core(machine, platform);
     this.core = core;
-    this.tlb = new Tlb(core);
+    core.plainDelivery = interp.deliver;
+    this.tlb = new Tlb(core, interp);
     this.cache = new CodeCache(machine, options.codeCacheBytes);
     this.fetcher = new Fetcher(core, (cpu) => this.tlb.clearCode(cpu));
     this.progress = new Progress(core);
@@ -99,9 +103,20 @@ export class SoftwareCpu implements Engine {
   }
 
   /** From now on what is hot is compiled. */
-  compileWith(driver: InterpreterExports, table: FunctionTable, options: CompileOptions): void {
-    const regions = new Regions(this.core, this.cache, table, options);
+  compileWith(
+    driver: Runner,
+    table: FunctionTable,
+    routines: Record<string, unknown>,
+    options: CompileOptions,
+  ): void {
+    const regions = new Regions(this.core, this.cache, table, routines, options);
     this.turns.compiled = { run: driver.run, regions };
+  }
+
+  /** From now on the profiler measures. */
+  measure(profiler: Profiler): void {
+    const { turns, misses, blocks, dispatcher } = this;
+    instrument(profiler, { ...this.parts(), turns, misses, blocks, dispatcher });
   }
 
   /** How many frames a vCPU's record takes. */
@@ -163,24 +178,15 @@ export class SoftwareCpu implements Engine {
 
   linearToMaddr(cpu: number, linear: bigint, write: boolean): number {
     const c = this.core;
+    // a guest's page tables are not those that the address is meant for
+    if (c.m.u32(cpu + svmState.flags.offset) & SVM.guest) return -1;
     const long = (c.m.u32(cpu + cpuState.efer.offset) & 0x400) !== 0;
     const s = long ? BigInt.asIntN(64, linear) : BigInt.asUintN(32, linear);
     if (long && BigInt.asIntN(48, s) !== s) return -1;
-    const a = this.translated(cpu, Number(s), write);
+    const a = c.mmu.translate(cpu, Number(s), write ? ACCESS.write : ACCESS.read, false, SMAP.never);
     if (a < 0) return -1;
     if (write && c.mmu.holdsCode(Math.floor(a / 4096), a & 4095, 1)) this.dropCode(Math.floor(a / 4096));
     return a;
-  }
-
-  /** A machine address, negative for none: it may also be missing from the tables of the guest's own monitor. */
-  private translated(cpu: number, linear: number, write: boolean): number {
-    try {
-      const access = write ? ACCESS.write : ACCESS.read;
-      return this.core.mmu.translate(cpu, linear, access, false, SMAP.never);
-    } catch (e) {
-      if (e instanceof VmExit) return -1;
-      throw e;
-    }
   }
 
   dropCode(mfn: number): void {

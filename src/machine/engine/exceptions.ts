@@ -14,6 +14,7 @@ import {
   modeChanged,
   readDescriptor,
   setCodeSegment,
+  setContext,
 } from './segments.ts';
 import { checkRoom, currentStack, innerStack, probeDown, pushFrame, takeStack, tssRsp } from './stacks.ts';
 import { eventInfo, interceptException, interceptShutdown } from './svm/event-intercepts.ts';
@@ -120,7 +121,20 @@ function gateTarget(c: Core, sel: number, cause: Cause, long: boolean): Descript
   return { ...x };
 }
 
+/** The plain case; false: nothing was done. */
+function deliverPlain(c: Core, vector: number, err: number, cause: Cause, ip: number): boolean {
+  if (cause === 'software' || stepping(c) || inGuest(c)) return false;
+  const { cpl } = c;
+  const hasError = err >= 0 && WITH_ERROR.has(vector) ? 1 : 0;
+  const rf = cause === 'fault' ? RF : 0;
+  if (c.plainDelivery(c.cpu, vector, err, hasError, rf, ip | 0, Math.floor(ip / HIGH) | 0) === 0) return true;
+  c.m.setU32(c.cpu + cpuState.cpl.offset, cpl);
+  setContext(c);
+  return false;
+}
+
 function deliverLong(c: Core, vector: number, err: number, cause: Cause, ip: number): void {
+  if (deliverPlain(c, vector, err, cause, ip)) return;
   if (vector * 16 + 15 > c.get32(cpuState.idtLimit)) c.gp(gateError(vector, cause));
   c.load(c.lin(cpuState.idtBase) + vector * 16, 16, false);
   const lo = c.buf.getUint32(0, true);

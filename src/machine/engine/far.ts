@@ -5,8 +5,8 @@ import { type Insn, OPK } from '../../x86/insn.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import type { Core } from './core.ts';
 import { dropInnerSegments, returnPointer, returnStack, returnTarget } from './iret.ts';
-import { checkStack } from './limits.ts';
-import { ATTR_P, EXC } from './registers.ts';
+import { allows, checkStack, limitOf } from './limits.ts';
+import { ATTR_D, ATTR_L, ATTR_P, EXC } from './registers.ts';
 import {
   checkTarget,
   type Descriptor,
@@ -21,7 +21,16 @@ import {
   readUpper,
   setCodeSegment,
 } from './segments.ts';
-import { checkRoom, innerStack, loadFrame, probeDown, pushFrame, takeStack, tssRsp } from './stacks.ts';
+import {
+  checkRoom,
+  innerStack,
+  loadFrame,
+  probeDown,
+  pushAt,
+  pushFrame,
+  takeStack,
+  tssRsp,
+} from './stacks.ts';
 import { switchTask } from './task.ts';
 
 function pointer(c: Core, i: Insn): { sel: number; ip: bigint } {
@@ -40,7 +49,8 @@ export function farJump(c: Core, i: Insn, call: boolean): void {
   const z = i.opSize;
   if (!c.protectedMode || c.vm86) {
     if (ip > 0xffffn) c.gp();
-    if (call) pushReturn(c, z);
+    if (call) putReturn(c, z, false);
+    if (call) c.addSp(-2 * z);
     c.setSeg(SEG.cs, sel, c.vm86 ? 0xfb : 0x9b, 0xffff, sel << 4);
     c.setLin(cpuState.rip, Number(BigInt.asUintN(8 * z, ip)));
     return;
@@ -50,10 +60,10 @@ export function farJump(c: Core, i: Insn, call: boolean): void {
   const attr = descAttr(x);
   if (!(attr & 0x10)) return throughSystem(c, x, sel, call);
   checkDirect(c, x, sel);
-  if (call) checkStack(c, -2 * z, 2 * z, true);
+  if (call) putReturn(c, z, c.longMode && (attr & ATTR_L) !== 0);
   checkTarget(c, x, ip);
-  if (call) pushReturn(c, z);
   setCodeSegment(c, sel, x, c.cpl);
+  if (call) c.addSp(-2 * z);
   setIp(c, BigInt.asUintN(8 * z, ip));
 }
 
@@ -66,11 +76,27 @@ function checkDirect(c: Core, x: Descriptor, sel: number): void {
   if (c.longMode && (attr & 0x600) === 0x600) c.gp(err);
 }
 
-function pushReturn(c: Core, z: number): void {
-  c.put(z, BigInt(c.nextIp), 0);
-  c.put(z, BigInt(c.segSel(SEG.cs)), z);
-  c.store(c.stackAt(-2 * z), 2 * z);
-  c.addSp(-2 * z);
+/**
+ * Puts CS and IP on the stack, whose pointer stays as it is yet; `to64`: it is 64-bit code that is called. AMD's CPUs push
+ * as the stack is for that code. @spec APM 3 CALL (Far)
+ */
+function putReturn(c: Core, z: number, to64: boolean): void {
+  [c.segSel(SEG.cs), c.nextIp].forEach((word, k) => {
+    const by = -z * (k + 1);
+    if (to64 === c.code64) pushAt(c, by, z, BigInt(word));
+    else c.write(to64 ? stackIn64(c, by) : stackIn32(c, by, z), z, BigInt(word));
+  });
+}
+function stackIn64(c: Core, by: number): number {
+  const address = BigInt.asIntN(64, c.gpr(4) + BigInt(by));
+  if (BigInt.asIntN(48, address) !== address) c.fault(EXC.SS, 0);
+  return Number(address);
+}
+function stackIn32(c: Core, by: number, z: number): number {
+  const attr = c.segAttr(SEG.ss);
+  const offset = ((c.gpr32(4) + by) & (attr & ATTR_D ? 0xffff_ffff : 0xffff)) >>> 0;
+  if (!allows(attr, limitOf(c, SEG.ss), offset, z, true)) c.fault(EXC.SS, 0);
+  return (c.segBase(SEG.ss) + offset) >>> 0;
 }
 
 const TASK_GATE = 5;
@@ -107,10 +133,10 @@ function throughGate(c: Core, gate: Descriptor, sel: number, call: boolean): voi
   const inner = call && !isConforming(attr) && descDpl(x) < c.cpl;
   if (!inner) {
     if (!isConforming(attr) && descDpl(x) !== c.cpl) c.gp(target & 0xfffc);
-    if (call) checkStack(c, -2 * z, 2 * z, true);
+    if (call) putReturn(c, z, long);
     checkTarget(c, x, ip);
-    if (call) pushReturn(c, z);
     setCodeSegment(c, target, x, c.cpl);
+    if (call) c.addSp(-2 * z);
   } else if (long) gateInwardLong(c, target, x, ip);
   else gateInward(c, gate, target, x, z, ip);
   setIp(c, ip);
@@ -164,15 +190,16 @@ export function farReturn(c: Core, i: Insn): void {
   if ((sel & 3) === c.cpl) {
     const x = returnTarget(c, sel);
     checkTarget(c, x, ip);
-    c.addSp(2 * z + extra);
     setCodeSegment(c, sel, x, c.cpl);
+    // AMD's CPUs do so as wide as the stack is now
+    c.addSp(2 * z + extra);
     return setIp(c, ip);
   }
   const [sp, word] = loadFrame(c, 2 * z + extra, 2, z) as [bigint, bigint];
   const ss = Number(word & 0xffffn);
   const x = returnTarget(c, sel);
-  const stack = returnStack(c, ss, sel & 3, (descAttr(x) & 0x200) !== 0);
   checkTarget(c, x, ip);
+  const stack = returnStack(c, ss, sel & 3, (descAttr(x) & 0x200) !== 0);
   setCodeSegment(c, sel, x, sel & 3);
   if (stack === 'null') c.setSeg(SEG.ss, ss, 0x40 | ((sel & 3) << 5), 0, 0);
   else c.setSeg(SEG.ss, ss, descAttr(stack) | 1, descLimit(stack), descBase(stack));

@@ -9,7 +9,7 @@ import { cpuState } from '../cpu-state.ts';
 import type { Exit } from '../platform.ts';
 import type { Core } from './core.ts';
 import type { Fetcher } from './fetch.ts';
-import { NEXT, type Next } from './helpers.ts';
+import { NEXT, type Next } from './next.ts';
 
 const PREFIX = [0x0f, 0x0b, 0x78, 0x65, 0x6e] as const;
 

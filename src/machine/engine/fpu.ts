@@ -7,8 +7,8 @@ import { OP as X } from '../../x86/ops.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
 import { cpuState } from '../cpu-state.ts';
 import { CR0_EM, CR0_MP, CR0_TS } from '../mmu.ts';
+import { areaAt } from './areas.ts';
 import type { Core } from './core.ts';
-import { checkAligned } from './limits.ts';
 import { EXC } from './registers.ts';
 
 export const MXCSR_MASK = 0xffff;
@@ -82,20 +82,19 @@ export function fxImage(c: Core, wide: boolean): void {
 /** What of the image is written: the rest of the 512 bytes is reserved, or the program's own. */
 export const imageBytes = (c: Core): number => (c.code64 ? 416 : 288);
 
+const IMAGE = { size: 512, word: 4, aligned: 16, first: [[511, 1]] } as const;
+
 export function fxsave(c: Core, i: Insn): void {
   checkX87(c);
-  checkAligned(c, i, 16);
-  const at = c.ea(i);
-  c.probeWrite(at, 512);
+  const at = areaAt(c, i, { ...IMAGE, write: true });
+  c.probeWrite(at, IMAGE.size);
   fxImage(c, i.opSize === 8);
   c.store(at, imageBytes(c));
 }
 
 export function fxrstor(c: Core, i: Insn): void {
   checkX87(c);
-  checkAligned(c, i, 16);
-  const at = c.ea(i);
-  c.load(at, 512);
+  c.load(areaAt(c, i, { ...IMAGE, write: false }), IMAGE.size);
   if (c.buf.getUint32(24, true) & ~MXCSR_MASK) c.gp();
   loadX87(c, i.opSize === 8);
   loadSse(c);

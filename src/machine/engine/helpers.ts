@@ -6,7 +6,7 @@ import { OP as X } from '../../x86/ops.ts';
 import { VEX_OPS } from '../../x86/sem/bmi.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import { EXIT, type Exit } from '../platform.ts';
+import { EXIT } from '../platform.ts';
 import {
   bound,
   decimal,
@@ -27,30 +27,20 @@ import { deliver } from './exceptions.ts';
 import { farJump, farReturn } from './far.ts';
 import { fxrstor, fxsave, mxcsr } from './fpu.ts';
 import { iret } from './iret.ts';
+import { limitOf } from './limits.ts';
 import { missing } from './missing.ts';
 import { monitor, mwait } from './monitor.ts';
 import { rdmsr, rdpmc, wrmsr } from './msr.ts';
+import { NEXT, type Next } from './next.ts';
 import { EXC } from './registers.ts';
 import { runSse } from './sse.ts';
 import { stringOp } from './strings.ts';
+import * as svm from './svm/instructions.ts';
 import { syscall, sysenter, sysexit, sysret } from './syscall.ts';
 import * as sys from './system.ts';
 import { emms, runMmx } from './x87/mmx.ts';
 import { registerX87 } from './x87/register.ts';
 import { xgetbv, xrstor, xsave, xsetbv } from './xsave.ts';
-
-/** What a helper asks of the run loop. */
-export const NEXT = {
-  /** Done; go on behind the instruction. */
-  next: -1,
-  /** Done; rip is where it should be. */
-  jumped: -2,
-  /** Not through: the same instruction again. */
-  again: -3,
-  /** Interrupts became possible: one more instruction, then look. */
-  shadow: -4,
-} as const;
-export type Next = Exit | (typeof NEXT)[keyof typeof NEXT];
 
 export interface HelperContext extends control.SystemHooks {
   tsc(): bigint;
@@ -105,12 +95,16 @@ jumps(['loop', 'loope', 'loopne', 'jrcxz'], (c, i) => {
 });
 /** Come here only with a target that is not canonical. */
 plain(['jmp', 'ret'], (c) => c.gp());
-/** So does CALL, but for CALL rel where the stack's width is not the operand's. */
+/** So does CALL in 64-bit code; in other code where its stack is not as wide as its operand, or a segment is short. */
 jumps(['call'], (c, i) => {
-  if (i.operands[0].kind !== OPK.rel) c.gp();
+  if (c.code64) c.gp();
+  const [o] = i.operands;
+  const target = o.kind === OPK.rel ? c.nextIp + i.imm : Number(c.operand(i, o, i.opSize));
+  const to = i.opSize === 2 ? target & 0xffff : target >>> 0;
+  c.probeWrite(c.stackAt(-i.opSize), i.opSize);
+  if (to > limitOf(c, SEG.cs)) c.gp();
   c.push(i.opSize, BigInt(c.nextIp));
-  const to = c.nextIp + i.imm;
-  c.setLin(cpuState.rip, i.opSize === 2 ? to & 0xffff : to >>> 0);
+  c.setLin(cpuState.rip, to);
 });
 
 function softwareInterrupt(c: Core, vector: number): Next {
@@ -194,8 +188,14 @@ table[X.hlt] = (c) => {
 plain(['monitor'], monitor);
 table[X.mwait] = (c) => (mwait(c) ? EXIT.mwait : NEXT.next);
 table[X.pause] = () => EXIT.pause;
-table[X.vmcall] = () => EXIT.hypercall;
-table[X.vmmcall] = () => EXIT.hypercall;
+table[X.vmcall] = svm.hypercall;
+table[X.vmmcall] = svm.hypercall;
+table[X.vmrun] = svm.vmrun;
+plain(['vmload'], svm.vmload);
+plain(['vmsave'], svm.vmsave);
+plain(['stgi'], (c) => svm.setGif(c, true));
+plain(['clgi'], (c) => svm.setGif(c, false));
+plain(['invlpga'], svm.invlpga);
 plain(['cpuid'], (c) => {
   c.platform.cpuid(c.cpu, c.gpr32(0), c.gpr32(1), c.out4);
   [0, 3, 1, 2].forEach((r, k) => {

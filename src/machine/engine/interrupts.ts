@@ -25,7 +25,8 @@ export class Interrupts {
   /** But for the shadow of an instruction. */
   interruptsOn(cpu: number): boolean {
     const { c } = this;
-    if (c.m.u32(cpu + svmState.flags.offset) === 0) return (c.m.u32(cpu + cpuState.flagsRest.offset) & IF) !== 0;
+    if (c.m.u32(cpu + svmState.flags.offset) === 0)
+      return (c.m.u32(cpu + cpuState.flagsRest.offset) & IF) !== 0;
     c.cpu = cpu;
     return interruptsOn(c);
   }
@@ -53,7 +54,8 @@ export class Interrupts {
   inject(cpu: number, vector: number, errorCode: number, cause: 'fault' | 'external'): void {
     const c = this.c;
     c.cpu = cpu;
-    if (!this.delivered(() => deliver(c, vector, errorCode, cause, c.lin(cpuState.rip)))) this.tripleFault = true;
+    if (!this.delivered(() => deliver(c, vector, errorCode, cause, c.lin(cpuState.rip))))
+      this.tripleFault = true;
   }
   /** Delivers something, for which or on whose way a guest may be left. False: triple fault. */
   private delivered(delivery: (c: Core) => boolean): boolean {

@@ -35,6 +35,12 @@ export function iret(c: Core, z: number): void {
   finishIret(c, { z, ip, sel, flags, x, sp: sp!, ss: Number(ss! & 0xffffn), outer, loadSs });
 }
 
+/** Faults as reading the frame in 64-bit code does. */
+export function readFrame(c: Core, z: number): void {
+  loadFrame(c, 0, 3, z);
+  loadFrame(c, 3 * z, 2, z);
+}
+
 function returnFrame(c: Core, z: number): { ip: bigint; sel: number; flags: number } {
   const [ip, sel, flags] = loadFrame(c, 0, 3, z) as [bigint, bigint, bigint];
   return { ip, sel: Number(sel & 0xffffn), flags: Number(flags & 0xffff_ffffn) };
@@ -61,8 +67,8 @@ interface Return {
 
 function finishIret(c: Core, r: Return): void {
   const oldCpl = c.cpl;
-  const ssDesc = r.loadSs ? returnStack(c, r.ss, r.sel & 3, (descAttr(r.x) & 0x200) !== 0) : undefined;
   checkTarget(c, r.x, r.ip);
+  const ssDesc = r.loadSs ? returnStack(c, r.ss, r.sel & 3, (descAttr(r.x) & 0x200) !== 0) : undefined;
   if (!ssDesc) c.addSp(3 * r.z);
   setCodeSegment(c, r.sel, r.x, r.sel & 3);
   if (ssDesc) {

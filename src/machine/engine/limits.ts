@@ -2,24 +2,25 @@
  * What an instruction's accesses have to satisfy besides paging: segment limits and types outside 64-bit mode, and
  * alignment where ring 3 asks for it. Nearly all segments are flat and writable, and then nothing is checked; an
  * instruction that uses one that is not comes here before it is run. Real and virtual-8086 mode keep to 64 KiB by their
- * 16-bit addresses: their segments count as flat, and an access across the end is found where that is a page's end too
- * (a word at ffff in a segment that begins inside a page is not, nor a 32-bit address beyond 64 KiB). @spec SDM 3A 5.3, 5.5
+ * 16-bit addresses, and an access across the end is found where that is a page's end too: only segments that begin inside a
+ * page, and addresses of 32 bits, come here. @spec SDM 3A 5.3, 5.5, 20.1.1
  */
 import { AC } from '../../x86/flags.ts';
-import { type Insn, OPK } from '../../x86/insn.ts';
+import { type Insn, OPK, type Operand } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { REC } from '../interp/record.ts';
 import type { Mode } from './code-cache.ts';
 import type { Core } from './core.ts';
+import { AREAS, operandOffset, partsOf, unitOf, xlatOffset } from './extent.ts';
 import { ATTR_D, ATTR_P, EXC } from './registers.ts';
 
-const RBX = 3;
 const RBP = 5;
 const RSI = 6;
 const RDI = 7;
 const CR0_AM = 0x4_0000;
 const ALL = 0xffff_ffff;
+const ALL_SEGMENTS = 0x3f;
 const CANONICAL = 2 ** 47;
 
 /**
@@ -27,7 +28,8 @@ const CANONICAL = 2 ** 47;
  * not written to says little about CS, and is known without looking: see `suspect`.
  */
 export function limitedSegments(c: Core): number {
-  if (c.code64 || !c.protectedMode || c.vm86) return 0;
+  if (c.code64) return 0;
+  if (!typed(c)) return unevenSegments(c);
   let mask = 0;
   for (let s: number = SEG.es; s <= SEG.gs; s++) {
     const attr = c.segAttr(s);
@@ -36,6 +38,19 @@ export function limitedSegments(c: Core): number {
   }
   return mask;
 }
+
+/** Segments have types, and not only limits. */
+const typed = (c: Core): boolean => c.protectedMode && !c.vm86;
+
+function unevenSegments(c: Core): number {
+  let mask = 0;
+  for (let s: number = SEG.es; s <= SEG.gs; s++)
+    if (limitOf(c, s) !== ALL && (s === SEG.cs || c.segBase(s) % 4096 !== 0)) mask |= 1 << s;
+  return mask;
+}
+/** Segments whose limits count for an instruction: all for a 32-bit address where 16 bits keep to 64 KiB, which CS tells. */
+const limitedFor = (i: Insn, mode: Mode): number =>
+  mode.vex || i.addrSize !== 4 || mode.limited === 0 ? mode.limited : ALL_SEGMENTS;
 
 export const limitOf = (c: Core, s: number): number => c.m.u32(c.seg(s) + 4);
 const expandsDown = (attr: number): boolean => (attr & 0xc) === 4;
@@ -51,17 +66,15 @@ const TWO_STRINGS = new Set<number>([X.movs, X.cmps]);
 const FROM_STRING = new Set<number>([X.lods, X.outs]);
 const TO_STRING = new Set<number>([X.stos, X.scas, X.ins]);
 
-/** What an instruction does with the stack: words below the stack pointer, and words from it up. */
+/** What an instruction does with the stack: a word below the stack pointer, or at it. Others see to each word themselves. */
 const BELOW = new Map<number, number>([
   [X.push, 1],
   [X.pushf, 1],
-  [X.pusha, 8],
   [X.call, 1],
 ]);
 const ABOVE = new Map<number, number>([
   [X.pop, 1],
   [X.popf, 1],
-  [X.popa, 8],
   [X.ret, 1],
 ]);
 /** Their memory operand comes first and is only read, or whether it is written shows later. */
@@ -88,7 +101,7 @@ function segmentsOf(i: Insn): number {
   let mask = 0;
   if (TWO_STRINGS.has(i.op) || FROM_STRING.has(i.op)) mask |= 1 << i.seg;
   if (TWO_STRINGS.has(i.op) || TO_STRING.has(i.op)) mask |= 1 << SEG.es;
-  if (BELOW.has(i.op) || ABOVE.has(i.op) || i.op === X.leave || i.op === X.enter) mask |= 1 << SEG.ss;
+  if (BELOW.has(i.op) || ABOVE.has(i.op) || i.op === X.leave) mask |= 1 << SEG.ss;
   // 64 KiB of code end where 16-bit branches do
   if (NEAR.has(i.op) && i.opSize > 2) mask |= 1 << SEG.cs;
   if (!isString(i) && (accessed(i) || i.op === X.xlat)) mask |= 1 << i.seg;
@@ -104,15 +117,14 @@ const readOnlyCode = (i: Insn, mode: Mode): boolean =>
 
 /** Whether an instruction has to be checked before it is run. */
 export function suspect(i: Insn, mode: Mode): boolean {
-  const looked = mode.limited | (mode.aligned ? ~(1 << SEG.cs) : 0);
+  const looked = limitedFor(i, mode) | (mode.aligned ? ~(1 << SEG.cs) : 0);
   return (looked !== 0 && (looked & segmentsOf(i)) !== 0) || readOnlyCode(i, mode);
 }
 
 /** Faults if one of the instruction's accesses is not one its segment allows. A string's next element is checked. */
 export function checkSegments(c: Core, i: Insn, mode: Mode): void {
   const check = (s: number, offset: number, size: number, write = false, unit = size): void => {
-    if (mode.limited & (1 << s) && !allows(c.segAttr(s), limitOf(c, s), offset, size, write))
-      c.fault(s === SEG.ss ? EXC.SS : EXC.GP, 0);
+    if (limitedFor(i, mode) & (1 << s)) checkLimit(c, s, offset, size, write);
     if (mode.aligned) checkAlignment(c, s, offset, unit);
   };
   if (isString(i)) {
@@ -126,67 +138,37 @@ export function checkSegments(c: Core, i: Insn, mode: Mode): void {
     if (!FROM_STRING.has(i.op)) check(SEG.es, (c.gpr32(RDI) & mask) >>> 0, i.opSize, write);
     return;
   }
+  const below = (BELOW.get(i.op) ?? 0) * i.opSize;
+  const above = (ABOVE.get(i.op) ?? 0) * i.opSize;
+  if (above > 0) check(SEG.ss, (c.gpr32(4) & c.stackMask) >>> 0, above, false, i.opSize);
   if (accessed(i)) {
-    if (readOnlyCode(i, mode)) c.gp();
-    const o = i.operands.find((x) => x.kind === OPK.mem)!;
-    check(i.seg, operandOffset(c, i), sizeOf(i, o.size), writes(i), unitOf(i, o.size));
+    // what is popped is read before the place it goes to is looked at
+    if (above > 0 && !c.code64) c.probe(c.stackAt(0), above, false);
+    checkOperand(c, i, mode);
+    // and what is pushed before the stack is
+    if (below > 0 && !c.code64) c.probe((c.segBase(i.seg) + operandOffset(c, i)) >>> 0, i.opSize, false);
   }
   if (i.op === X.xlat) check(i.seg, xlatOffset(c, i), 1);
-  const mask = c.stackMask;
-  const levels = i.op === X.enter ? 1 + (i.imm2 & 31) : 0;
-  const below = (levels || (BELOW.get(i.op) ?? 0)) * i.opSize;
-  const above = (ABOVE.get(i.op) ?? 0) * i.opSize;
-  if (below > 0) check(SEG.ss, ((c.gpr32(4) - below) & mask) >>> 0, below, true, i.opSize);
-  if (above > 0) check(SEG.ss, (c.gpr32(4) & mask) >>> 0, above, false, i.opSize);
-  if (i.op === X.leave) check(SEG.ss, (c.gpr32(RBP) & mask) >>> 0, i.opSize);
+  if (below > 0) check(SEG.ss, ((c.gpr32(4) - below) & c.stackMask) >>> 0, below, true, i.opSize);
+  if (i.op === X.leave) check(SEG.ss, (c.gpr32(RBP) & c.stackMask) >>> 0, i.opSize);
 }
 
-/** A far pointer is as wide as its offset, an 80-bit number as its mantissa. */
-const UNITS = new Map<number, number>([
-  [2, 2],
-  [4, 4],
-  [6, 4],
-  [8, 8],
-  [10, 8],
-]);
-/** All others with 16 bytes have #GP for it. */
-const ANY_16 = ops('movups movupd movdqu lddqu');
-/** What the sizes of 16-bit and other operands say where the operand's own size does not. */
-const STATE_BYTES = new Map<number, readonly [number, number]>([
-  [X.fnstenv, [14, 28]],
-  [X.fldenv, [14, 28]],
-  [X.fnsave, [94, 108]],
-  [X.frstor, [94, 108]],
-  [X.fxsave, [512, 512]],
-  [X.fxrstor, [512, 512]],
-]);
-const BIT_OPS = ops('bt bts btr btc');
-const X87_STATE = ops('fldenv fnstenv frstor fnsave');
-const UNCHECKED = ops('sgdt sidt sldt str smsw');
-
-const xlatOffset = (c: Core, i: Insn): number =>
-  ((c.gpr32(RBX) + (c.gpr32(0) & 0xff)) & (i.addrSize === 2 ? 0xffff : ALL)) >>> 0;
-
-/** Bytes of a memory operand. */
-function sizeOf(i: Insn, size: number): number {
-  const state = STATE_BYTES.get(i.op);
-  return (i.opSize === 2 ? state?.[0] : state?.[1]) ?? (size || 1);
-}
-/** Where the memory operand is in its segment: a bit's number may lead away from where it begins. */
-function operandOffset(c: Core, i: Insn): number {
-  const offset = c.offsetOf(i);
-  const [, bit] = i.operands;
-  if (!BIT_OPS.has(i.op) || bit.kind !== OPK.gpr) return Number(offset);
-  const word = BigInt.asIntN(8 * i.opSize, c.gpr(bit.reg)) >> BigInt(3 + Math.log2(i.opSize));
-  return Number(BigInt.asUintN(8 * i.addrSize, offset + word * BigInt(i.opSize)));
+/** Faults if the memory operand is not one its segment allows. What is accessed in parts is found missing in parts. */
+function checkOperand(c: Core, i: Insn, mode: Mode): void {
+  if (readOnlyCode(i, mode)) c.gp();
+  const { size } = i.operands.find((x) => x.kind === OPK.mem) as Operand;
+  const offset = operandOffset(c, i);
+  if (mode.aligned) checkAlignment(c, i.seg, offset, unitOf(i, size));
+  if ((limitedFor(i, mode) & (1 << i.seg)) === 0 || AREAS.has(i.op)) return;
+  const parts = partsOf(i, size);
+  let at = offset;
+  for (const part of parts) {
+    checkLimit(c, i.seg, at, part, writes(i));
+    if (parts.length > 1) c.probe((c.segBase(i.seg) + at) >>> 0, part, writes(i));
+    at = ((at + part) & (i.addrSize === 2 ? 0xffff : ALL)) >>> 0;
+  }
 }
 
-/** What an instruction's memory operand is aligned to, in bytes. */
-function unitOf(i: Insn, size: number): number {
-  if (UNCHECKED.has(i.op)) return 1;
-  if (ANY_16.has(i.op)) return 16;
-  return X87_STATE.has(i.op) ? 4 : (UNITS.get(size) ?? 1);
-}
 function checkAlignment(c: Core, s: number, offset: number, unit: number): void {
   const linear = offset + c.m.u32(c.cpu + cpuState.segBase.offset + 8 * s);
   if (linear & (unit - 1)) c.fault(EXC.AC, 0);
@@ -220,6 +202,11 @@ export function checkWritable(c: Core, i: Insn): void {
   if (!c.code64 && !writable(c.segAttr(i.seg))) c.gp();
 }
 
+/** Faults unless a segment takes an access of `size` bytes. */
+export function checkLimit(c: Core, s: number, offset: number, size: number, write: boolean): void {
+  if (c.code64 || allows(c.segAttr(s), limitOf(c, s), offset, size, write && typed(c))) return;
+  c.fault(s === SEG.ss ? EXC.SS : EXC.GP, 0);
+}
 /** Whether `size` bytes at `by` from the stack pointer are the stack's. */
 export function stackAllows(c: Core, by: number, size: number, write: boolean): boolean {
   if (c.code64) return true;

@@ -3,12 +3,14 @@ import { cpuState } from '../cpu-state.ts';
 import { KIND_ATOMIC, KIND_READ, REC } from '../interp/record.ts';
 import { ACCESS, FAULT, MMIO } from '../mmu.ts';
 import type { Core } from './core.ts';
-import { checkFirst } from './fault-order.ts';
+import { checkFirst, nothingFirst } from './fault-order.ts';
 import type { Fetcher } from './fetch.ts';
 import { checkWrap } from './limits.ts';
 import type { Parts } from './parts.ts';
 import type { Progress } from './progress.ts';
 import { EXC, GuestFault, HIGH } from './registers.ts';
+import { inGuest } from './svm/state.ts';
+import { VmExit } from './svm/vm-exit.ts';
 import type { Tlb } from './tlb.ts';
 
 export class Misses {
@@ -29,12 +31,30 @@ export class Misses {
 
   /** An access of the record's was not in the TLB. An exit, or -1 to go on; faults. */
   miss(rp: number): number {
+    if (this.isPageFault(rp)) return this.progress.raise(EXC.PF, this.c.mmu.errorCode, 'fault');
     try {
       return this.missed(rp);
     } catch (e) {
-      if (e instanceof GuestFault) checkFirst(this.c, this.fetcher.decodeAt());
+      if (e instanceof GuestFault || e instanceof VmExit) checkFirst(this.c, this.fetcher.decodeAt());
       throw e;
     }
+  }
+  /** What most often ends here without a thrown fault: a page that 64-bit code cannot access so, and nothing else. */
+  private isPageFault(rp: number): boolean {
+    const c = this.c;
+    const kind = c.get32(cpuState.faultKind);
+    const size = kind >>> 8;
+    const lo = c.get32(cpuState.faultAddr);
+    const hi = c.m.s32(c.cpu + cpuState.faultAddr.offset + 4);
+    if (!c.code64 || (hi >> 15 !== 0 && hi >> 15 !== -1) || (lo & 4095) + size > 4096) return false;
+    if (inGuest(c) || !nothingFirst(c, size) || ((kind & 255) === KIND_ATOMIC && lo & (size - 1)))
+      return false;
+    const access = (kind & 255) === KIND_READ ? ACCESS.read : ACCESS.write;
+    if (c.mmu.translate(c.cpu, hi * HIGH + lo, access, c.cpl === 3) !== FAULT) return false;
+    this.progress.atInstruction(rp);
+    this.progress.countTo(rp, true);
+    c.setLin(cpuState.cr2, hi * HIGH + lo);
+    return true;
   }
   private missed(rp: number): number {
     const { progress } = this;

@@ -4,6 +4,7 @@ import { CR0_PG, EFER_LMA } from '../mmu.ts';
 import type { SystemHooks } from './control.ts';
 import type { Core } from './core.ts';
 import { eferOffered, tscAuxOffered } from './offered.ts';
+import { patLegal } from './svm/checks.ts';
 import { readSvmMsr, svmeChanges, writeSvmMsr } from './svm/msr.ts';
 import { canonical, setSegBase } from './system.ts';
 
@@ -98,7 +99,7 @@ export function wrmsr(c: Core, hooks: SystemHooks, tsc: () => bigint): void {
       if (!canonical(v)) c.gp();
       return setSegBase(c, index === MSR_FS_BASE ? SEG.fs : SEG.gs, v);
     case MSR_PAT:
-      for (let k = 0n; k < 64n; k += 8n) if (![0n, 1n, 4n, 5n, 6n, 7n].includes((v >> k) & 0xffn)) c.gp();
+      if (!patLegal(v)) c.gp();
       return c.set(cpuState.pat, v);
     case MSR_TSC:
       return adjustTsc(c, v - tsc());

@@ -1,4 +1,6 @@
 /** What the parts of a CPU share; each takes what it needs. Where they call one another, they are given functions. */
+import type { DeliveryFunction } from '../interp/delivery.ts';
+import type { TlbFunctions } from '../interp/tlb-functions.ts';
 import type { CodeCache } from './code-cache.ts';
 import type { Core } from './core.ts';
 import type { Fetcher } from './fetch.ts';
@@ -15,8 +17,10 @@ export interface Parts {
   readonly interrupts: Interrupts;
 }
 
+/** The interpreter's module. */
+export interface InterpreterExports extends Runner, TlbFunctions, DeliveryFunction {}
 /** The interpreter, or what runs it and compiled regions by turns. */
-export interface InterpreterExports {
+export interface Runner {
   /** Goes on at a record (0: at rip), for so many blocks; answers why it left, a LEAVE. */
   run(cpu: number, rp: number, fuel: number): number;
 }

@@ -4,16 +4,25 @@ import { cpuState } from '../cpu-state.ts';
 import { CR0_PG, CR4_PAE } from '../mmu.ts';
 import type { Core } from './core.ts';
 import type { ForcedEmulation } from './forced.ts';
-import type { HelperContext, Next } from './helpers.ts';
+import type { HelperContext } from './helpers.ts';
+import type { Next } from './next.ts';
 import { guestTscOffset } from './svm/state.ts';
 import type { Tlb } from './tlb.ts';
 
 export interface ServiceOptions {
   readonly clock: Clock;
+  /** The clock goes by the instructions counted: it is asked where that count is exact, by helpers. */
+  readonly clockCounts?: boolean;
   readonly entropy: Entropy;
   /** kHz of every guest's TSC. */
   readonly tscKhz: number;
   readonly cr4Allowed: number;
+}
+
+/** The host's time in ticks of a guest's TSC. */
+export function ticks({ clock, tscKhz }: ServiceOptions): number {
+  const ns = clock.now();
+  return Math.floor(tscKhz === 1_000_000 ? ns : (ns * tscKhz) / 1e6);
 }
 
 export class Services implements HelperContext {
@@ -33,10 +42,8 @@ export class Services implements HelperContext {
   }
 
   tsc(): bigint {
-    const ns = this.options.clock.now();
-    const ticks = this.options.tscKhz === 1_000_000 ? ns : (ns * this.options.tscKhz) / 1e6;
     const offset = this.c.get(cpuState.tscOffset) + guestTscOffset(this.c);
-    return BigInt.asUintN(64, BigInt(Math.floor(ticks)) + offset);
+    return BigInt.asUintN(64, BigInt(ticks(this.options)) + offset);
   }
   random(): bigint {
     this.options.entropy.fill(new Uint8Array(this.random64.buffer));

@@ -106,6 +106,12 @@ function wordByWord(c: Core, by: number, words: number, z: number): bigint[] {
   return frame;
 }
 
+/** Writes a word at `by` from the stack pointer, which stays. */
+export function pushAt(c: Core, by: number, z: number, word: bigint): void {
+  checkStack(c, by, z, true);
+  c.write(c.stackAt(by), z, word);
+}
+
 /** Finds the page fault of a frame as pushing word by word does: CR2 is the first word that has no place. */
 export function probeDown(c: Core, at: number, bytes: number, z: number, user: boolean): void {
   const top = at + bytes - z;

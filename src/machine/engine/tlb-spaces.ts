@@ -2,57 +2,63 @@
  * Address spaces in the TLBs: which entries belong to one, and where they are while another one runs.
  *
  * What runs is always tagged with the live generation, global pages for good. The other entries of an address space are
- * listed, and parked under the space's own generation while it does not run. So a switch costs in proportion to the
- * misses that filled what is switched, and global pages cost nothing. Without PCIDs there is one space, number 0.
+ * listed (in the vCPU's block, by `enter` of interp/tlb-functions.ts), and parked under the space's own generation while
+ * it does not run. So a switch costs in proportion to the misses that filled what is switched, and global pages cost
+ * nothing. Without PCIDs there is one space, number 0.
  */
-import type { Mem } from '../../base/mem.ts';
+import { cpuState } from '../cpu-state.ts';
+import { ENTRY_FLAG, GEN_MASK, GEN_SHIFT, TLB_ENTRY, TLB_LIST, TLB_READ } from '../interp/record.ts';
+import type { TlbFunctions } from '../interp/tlb-functions.ts';
+import type { Core } from './core.ts';
 
-/** In a tag: the generation, above the privilege. */
-const GEN_SHIFT = 5;
-const GEN_MASK = 127 << GEN_SHIFT;
-/** The entry's fourth word. */
-export const ENTRY_FLAGS = 12;
-export const ENTRY_GLOBAL = 1;
-/** Let in under SMAP: a user page for the supervisor. */
-export const ENTRY_OPEN = 2;
-/** Entries in a list, some of them perhaps more than once, before the space is emptied. */
-const MAX_LISTED = 16_384;
-
-const generationOf = (tag: number): number => (tag & GEN_MASK) >>> GEN_SHIFT;
+const NONE = new Uint8Array(0);
 
 export class Space {
+  /** Of its entries while it does not run. */
   readonly generation: number;
-  private entries: number[] = [];
+  private readonly c: Core;
+  private readonly tlb: TlbFunctions;
+  /** Its list while it does not run. */
+  private parked = NONE;
 
-  constructor(generation: number) {
+  constructor(c: Core, tlb: TlbFunctions, generation: number) {
+    this.c = c;
+    this.tlb = tlb;
     this.generation = generation;
   }
 
-  /** An entry that is not global is about to be filled for this space, which runs. */
-  note(m: Mem, at: number, live: number): void {
-    if (generationOf(m.u32(at)) === live && (m.u32(at + ENTRY_FLAGS) & ENTRY_GLOBAL) === 0) return;
-    if (this.entries.length === MAX_LISTED) this.empty(m, live);
-    this.entries.push(at);
+  /** It has run so far. */
+  park(): void {
+    const { m, cpu } = this.c;
+    this.tlb.retag(cpu, this.c.get32(cpuState.generation), this.generation);
+    const list = cpu + TLB_LIST;
+    this.parked = m.bytes.slice(list, list + 2 * this.c.get32(cpuState.listed));
+    this.c.set32(cpuState.listed, 0);
   }
 
-  /** Retags the entries that bear one generation with another; those that others have taken meanwhile are let go. */
-  move(m: Mem, from: number, to: number): void {
-    this.entries = this.entries.filter((at) => {
-      const tag = m.u32(at);
-      if (!this.owns(m, at, tag, from)) return false;
-      m.setU32(at, ((tag & ~GEN_MASK) | (to << GEN_SHIFT)) >>> 0);
-      return true;
-    });
+  /** It runs from now on. */
+  resume(): void {
+    const { m, cpu } = this.c;
+    m.bytes.set(this.parked, cpu + TLB_LIST);
+    this.c.set32(cpuState.listed, this.parked.length / 2);
+    this.parked = NONE;
+    this.tlb.retag(cpu, this.generation, this.c.get32(cpuState.generation));
   }
 
-  /** Forgets the entries, which bear this generation. */
-  empty(m: Mem, generation: number): void {
-    for (const at of this.entries) if (this.owns(m, at, m.u32(at), generation)) m.setU32(at, 0);
-    this.entries = [];
+  /** Forgets the entries of the space that runs. */
+  emptyLive(): void {
+    this.tlb.retag(this.c.cpu, this.c.get32(cpuState.generation), 0);
   }
 
-  private owns(m: Mem, at: number, tag: number, generation: number): boolean {
-    return generationOf(tag) === generation && (m.u32(at + ENTRY_FLAGS) & ENTRY_GLOBAL) === 0;
+  /** Forgets the entries that are parked. */
+  empty(): void {
+    const { m, cpu } = this.c;
+    for (let k = 0; k < this.parked.length; k += 2) {
+      const at = cpu + TLB_READ + (this.parked[k]! | (this.parked[k + 1]! << 8)) * TLB_ENTRY.size;
+      const own = (m.u32(at) & GEN_MASK) >>> GEN_SHIFT === this.generation;
+      if (own && (m.u32(at + TLB_ENTRY.flags) & ENTRY_FLAG.global) === 0) m.setU32(at, 0);
+    }
+    this.parked = NONE;
   }
 }
 
@@ -61,8 +67,8 @@ export class Spaces {
   readonly byNumber = new Map<number, Space>();
   current: Space;
 
-  constructor(number: number, generation: number) {
-    this.current = new Space(generation);
-    this.byNumber.set(number, this.current);
+  constructor(number: number, current: Space) {
+    this.current = current;
+    this.byNumber.set(number, current);
   }
 }

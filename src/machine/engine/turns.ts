@@ -2,11 +2,11 @@
 import type { Regions } from '../compiler/regions.ts';
 import { cpuState } from '../cpu-state.ts';
 import type { Core } from './core.ts';
-import type { InterpreterExports, Parts } from './parts.ts';
+import type { InterpreterExports, Parts, Runner } from './parts.ts';
 import type { Progress } from './progress.ts';
 
 /** Compiled regions, and what runs them and the interpreter by turns. */
-export interface Compiled extends InterpreterExports {
+export interface Compiled extends Runner {
   readonly regions: Regions;
 }
 
@@ -32,6 +32,7 @@ export class Turns {
       progress.left = c.get32(cpuState.fuel) | 0;
       return why;
     }
+    if (progress.rp === 0) compiled.regions.poll();
     // the interpreter's budget is small, to see where it spends its time; what it left is for its next turn
     const some = Math.min(progress.left, this.untilSample);
     c.set32(cpuState.regionFuel, progress.left);

@@ -5,6 +5,7 @@
 import type { Insn } from '../../x86/insn.ts';
 import { cpuState } from '../cpu-state.ts';
 import { CR0_TS } from '../mmu.ts';
+import { type Area, areaAt } from './areas.ts';
 import type { Core } from './core.ts';
 import { finit, fxImage, loadSse, loadX87, MXCSR_MASK, MXCSR_RESET } from './fpu.ts';
 import { checkAligned } from './limits.ts';
@@ -43,11 +44,11 @@ export function xsetbv(c: Core): void {
 }
 
 /** What all of them check; answers the area's address. */
-function area(c: Core, i: Insn): number {
+function area(c: Core, i: Insn, write: boolean, first: Area['first']): number {
   requireXsave(c);
   if (c.get32(cpuState.cr0) & CR0_TS) c.fault(EXC.NM);
   checkAligned(c, i, 64);
-  return c.ea(i);
+  return areaAt(c, i, { size: AREA, write, word: 1, first });
 }
 /** Components the instruction is asked for. */
 const requested = (c: Core): number => c.gpr32(0) & c.get32(cpuState.xcr0);
@@ -63,7 +64,10 @@ function inUse(c: Core): number {
 }
 
 export function xsave(c: Core, i: Insn, kind: SaveKind): void {
-  const at = area(c, i);
+  const at = area(c, i, true, [
+    [0, 1],
+    [AREA - 1, 1],
+  ]);
   const asked = requested(c);
   c.probeWrite(at, AREA);
   const known = kind === 'xsavec' ? 0n : c.read(at + HEADER, 8);
@@ -85,7 +89,10 @@ function storePart(c: Core, at: number, [from, to]: readonly [number, number]): 
 }
 
 export function xrstor(c: Core, i: Insn): void {
-  const at = area(c, i);
+  const at = area(c, i, false, [
+    [0, 1],
+    [HEADER, 1],
+  ]);
   const asked = requested(c);
   c.load(at, AREA);
   const { buf } = c;

@@ -12,21 +12,29 @@
  *             next    dispatch rp
  */
 import type { Code } from '../../wasm/code.ts';
-import { I32, Module } from '../../wasm/module.ts';
+import { F64, I32, Module } from '../../wasm/module.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { cpuState } from '../cpu-state.ts';
 import { findRecord, pageDiffers } from '../emit/lookup.ts';
+import { addDeliver } from './delivery.ts';
 import { InterpEmitter, LOCAL, LOCAL_TYPES } from './emitter.ts';
 import { HANDLERS, type Handler, SPECIAL, type Special } from './handlers.ts';
 import { KIND_RMW, LEAVE, REC } from './record.ts';
 import { addRoutines, addRun } from './routines.ts';
 import { emitBitAddress, emitMovs, emitStos } from './strings.ts';
+import { addEnter, addRetag } from './tlb-functions.ts';
+import { addFill } from './walk.ts';
 
 export function buildInterpreter(minPages: number, maxPages: number): Uint8Array {
   const m = new Module();
   m.importSharedMemory(minPages, maxPages);
-  const loop = m.func([I32, I32, I32], [I32], LOCAL_TYPES, body());
-  addRun(m, loop, addRoutines(m));
+  m.importFunc('env', 'ticks', [], [F64]);
+  m.func([I32, I32, I32], [I32], LOCAL_TYPES, body());
+  addRetag(m);
+  addEnter(m);
+  addFill(m);
+  addDeliver(m);
+  addRun(m, addRoutines(m));
   return m.bytes();
 }
 

@@ -3,7 +3,7 @@ import { type Insn, OPK, type Operand } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { routineNamed } from '../../x86/sem/routines.ts';
 import { FIELD, KIND } from '../../x86/sem/x87-unit.ts';
-import { SEG_NONE } from '../cpu-state.ts';
+import { cpuState, SEG_NONE } from '../cpu-state.ts';
 import { FORM } from './handlers.ts';
 import { VectorLowering } from './lower-vector.ts';
 import { REC } from './record.ts';
@@ -20,6 +20,21 @@ const compared = (name: string, routine: string): [string, Row][] => [
   [name, [routine, 0]],
   [`${name}p`, [routine, pop]],
 ];
+/** In the order of the routine. */
+const CONSTANTS = ['fldl2t', 'fldl2e', 'fldpi', 'fldlg2', 'fldln2'];
+/** One with a routine of its own. */
+const whole = (name: string): [string, Row] => [name, [name, 0]];
+/** Condition codes as of Jcc. */
+const MOVES = new Map<number, number>([
+  [X.fcmovb, 2],
+  [X.fcmovnb, 3],
+  [X.fcmove, 4],
+  [X.fcmovne, 5],
+  [X.fcmovbe, 6],
+  [X.fcmovnbe, 7],
+  [X.fcmovu, 10],
+  [X.fcmovnu, 11],
+]);
 /** Instructions with a source, or with none: the routine and the bits of its immediate. */
 const SOURCES = new Map<number, Row>(
   (
@@ -45,6 +60,13 @@ const SOURCES = new Map<number, Row>(
       ['fxch', ['fxch', 0]],
       ['fchs', ['sign', 0]],
       ['fabs', ['sign', first]],
+      ...CONSTANTS.map((name, k): [string, Row] => [name, ['constant', k << FIELD.constant]]),
+      ...['fsqrt', 'frndint', 'fscale', 'fprem', 'fxtract', 'ftst', 'fxam'].map(whole),
+      ['fincstp', ['turn', 0]],
+      ['fdecstp', ['turn', first]],
+      ['ffree', ['free', 0]],
+      ['ffreep', ['free', pop]],
+      ...['fwait', 'fnclex'].map(whole),
     ] as [keyof typeof X, Row][]
   ).map(([name, row]) => [X[name], row]),
 );
@@ -60,6 +82,9 @@ const FLOATS: Readonly<Record<number, number>> = { 4: KIND.f32, 8: KIND.f64, 10:
 const INTEGERS: Readonly<Record<number, number>> = { 2: KIND.i16, 4: KIND.i32, 8: KIND.i64 };
 /** The number goes through the first two temporaries, its address through the third. */
 const [NUMBER, ABOVE, ADDRESS] = TMP;
+/** What of an environment goes through the vectors' temporaries. */
+const FIRST = cpuState.xtmp.offset;
+const LAST = FIRST + 16;
 
 export class X87Lowering extends VectorLowering {
   /** True when it wrote records that do the instruction. */
@@ -68,7 +93,8 @@ export class X87Lowering extends VectorLowering {
     if (source) return this.withSource(i, source);
     const store = STORES.get(i.op);
     if (store) return i.operands[0].kind === OPK.mem ? this.toMemory(i, store) : this.toStack(i, store.pop);
-    return this.controlWord(i);
+    const condition = MOVES.get(i.op);
+    return condition === undefined ? this.control(i) : this.moveIf(i, condition);
   }
 
   private withSource(i: Insn, [routine, bits, integer]: Row): boolean {
@@ -84,26 +110,31 @@ export class X87Lowering extends VectorLowering {
     return true;
   }
   private fromMemory(i: Insn, o: Operand): void {
-    for (const [reg, size, at] of o.size === 10
-      ? ([
-          [NUMBER, 8, 0],
-          [ABOVE, 2, 8],
-        ] as const)
-      : [[NUMBER, o.size, 0] as const]) {
-      const a = this.record(this.find(X.mov, size, FORM.rm));
-      this.mem.setU16(a + REC.r1, reg);
-      this.element(a, i, at);
-    }
+    if (o.size !== 10) return this.part(i, FORM.rm, NUMBER, o.size, 0);
+    this.part(i, FORM.rm, NUMBER, 8, 0);
+    this.part(i, FORM.rm, ABOVE, 2, 8);
+  }
+  /** Loads or stores a temporary: the bytes of the memory operand from `at` on. */
+  private part(i: Insn, form: number, reg: number, size: number, at: number): void {
+    this.partBy(this.find(X.mov, size, form), i, reg, at);
+  }
+  private vectorPart(i: Insn, form: number, reg: number, at: number): void {
+    this.partBy(this.find(X.movups, 8, form), i, reg - cpuState.xmm.offset, at);
+  }
+  private partBy(handler: number, i: Insn, reg: number, at: number): void {
+    const a = this.record(handler);
+    this.mem.setU16(a + REC.r1, reg);
+    this.address(a, i);
+    this.mem.setU32(a + REC.disp, this.mem.u32(a + REC.disp) + at);
   }
   private addressOf(i: Insn): void {
     const a = this.record(this.find(X.lea, 8, FORM.r));
     this.mem.setU16(a + REC.r1, ADDRESS);
     this.address(a, i);
   }
-  /** The memory operand's part at an offset. */
-  private element(a: number, i: Insn, at: number): void {
-    this.address(a, i);
-    this.mem.setU32(a + REC.disp, this.mem.u32(a + REC.disp) + at);
+  /** The segment of the memory operand in a routine's immediate. */
+  private segmentField(i: Insn): number {
+    return (this.codeSize === 64 && i.seg < 4 ? SEG_NONE : i.seg) << FIELD.segment;
   }
 
   private toStack(i: Insn, pops: boolean): boolean {
@@ -117,24 +148,21 @@ export class X87Lowering extends VectorLowering {
   ): boolean {
     const { size } = i.operands[0];
     this.addressOf(i);
-    const segment = this.codeSize === 64 && i.seg < 4 ? SEG_NONE : i.seg;
-    const how = size === 10 ? segment << FIELD.segment : bits;
+    const how = size === 10 ? this.segmentField(i) : bits;
     this.unit(i, `${integer ? 'integer' : 'bits'}${8 * size}`, how, NUMBER, ADDRESS);
-    for (const [reg, z, at] of size === 10
-      ? ([
-          [NUMBER, 8, 0],
-          [ABOVE, 2, 8],
-        ] as const)
-      : [[NUMBER, size, 0] as const]) {
-      const a = this.record(this.find(X.mov, z, FORM.mr));
-      this.mem.setU16(a + REC.r1, reg);
-      this.element(a, i, at);
-    }
+    this.part(i, FORM.mr, NUMBER, Math.min(size, 8), 0);
+    if (size === 10) this.part(i, FORM.mr, ABOVE, 2, 8);
     this.unit(i, 'stored', pops ? pop : 0, size === 10 ? ZERO : ABOVE, ADDRESS);
     return true;
   }
 
-  private controlWord(i: Insn): boolean {
+  private moveIf(i: Insn, condition: number): boolean {
+    this.mem.setU16(this.record(this.find(X.setcc, 1, FORM.r, condition)) + REC.r1, NUMBER);
+    this.unit(i, 'fcmov', 0, ADDRESS, NUMBER);
+    return true;
+  }
+
+  private control(i: Insn): boolean {
     const [o] = i.operands;
     switch (i.op) {
       case X.fldcw:
@@ -146,12 +174,43 @@ export class X87Lowering extends VectorLowering {
         this.store(i, 2, false);
         return true;
       case X.fnstsw:
-        if (o.kind === OPK.mem) return false;
         this.unit(i, 'fnstsw', 0, NUMBER, NUMBER);
+        if (o.kind === OPK.mem) this.store(i, 2, false);
+        else this.toRegister(o);
         return true;
+      case X.fnstenv:
+        return this.environment(i, () => this.storeEnvironment(i));
+      case X.fldenv:
+        return this.environment(i, () => this.loadEnvironment(i));
       default:
         return false;
     }
+  }
+  /** Other formats than that of 64-bit code are the helper's. */
+  private environment(i: Insn, run: () => void): boolean {
+    if (this.codeSize !== 64 || i.opSize === 2) return false;
+    this.addressOf(i);
+    run();
+    return true;
+  }
+  private storeEnvironment(i: Insn): void {
+    this.unit(i, 'environment', this.segmentField(i), FIRST, ADDRESS);
+    this.unit(i, 'environmentEnd', 0, LAST, ADDRESS);
+    this.vectorPart(i, FORM.mr, FIRST, 0);
+    this.vectorPart(i, FORM.mr, LAST, 12);
+    this.unit(i, 'masked', 0, NUMBER, ADDRESS);
+  }
+  private loadEnvironment(i: Insn): void {
+    this.unit(i, 'inPage', this.segmentField(i), NUMBER, ADDRESS);
+    this.vectorPart(i, FORM.rm, FIRST, 0);
+    this.vectorPart(i, FORM.rm, LAST, 12);
+    this.unit(i, 'takeEnvironment', 0, LAST, FIRST);
+  }
+
+  private toRegister(o: Operand): void {
+    const a = this.record(this.find(X.mov, 2, FORM.rr));
+    this.mem.setU16(a + REC.r1, this.reg(o));
+    this.mem.setU16(a + REC.r2, NUMBER);
   }
 
   private unit(i: Insn, routine: string, bits: number, d: number, s: number): void {

@@ -7,12 +7,14 @@ import { OP as X } from '../../x86/ops.ts';
 import { SIZED_BY_OPERAND } from '../../x86/sem/bmi.ts';
 import { routineOf } from '../../x86/sem/routines.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
-import { cpuState, segment } from '../cpu-state.ts';
+import { cpuState, SEG, segment } from '../cpu-state.ts';
 import { BIT_OPS, formOf, HAS, I, LOCKED, NO_FORM, NOTHING, READ_ONLY, splitForm } from './handler-index.ts';
 import { FORM, type Form } from './handlers.ts';
 import { FlowLowering } from './lower-flow.ts';
 import { REC } from './record.ts';
-import { FLOW, RSP, TMP } from './record-writer.ts';
+import { FLOW, RSP, TMP, ZERO } from './record-writer.ts';
+import { systemRoutineNamed } from './routine-list.ts';
+import { SAVE } from './state-routines.ts';
 
 export { FLOW } from './record-writer.ts';
 
@@ -82,6 +84,19 @@ export class Lowering extends FlowLowering {
         return this.fromSegment(i);
       case X.mov_cr:
         return this.fromControl(i);
+      case X.rdtsc:
+      case X.rdtscp:
+        return this.systemRoutine(i, i.op === X.rdtsc ? 'rdtsc' : 'rdtscp', 0, ZERO);
+      case X.invlpg:
+        return this.codeSize === 64 ? this.ofAddress(i, 'invlpg', 0) : this.helperNext(i);
+      case X.xsave:
+        return this.stateRoutine(i, 'xsave', 0);
+      case X.xsaveopt:
+        return this.stateRoutine(i, 'xsave', SAVE.optimised);
+      case X.xsavec:
+        return this.stateRoutine(i, 'xsave', SAVE.compacted);
+      case X.xrstor:
+        return this.stateRoutine(i, 'xrstor', 0);
       case X.mov:
       case X.lea:
       case X.movzx:
@@ -116,6 +131,26 @@ export class Lowering extends FlowLowering {
     const a = this.record(this.find(I.movFromCr, 8, FORM.rr));
     this.mem.setU16(a + REC.r1, this.reg(d));
     this.mem.setU16(a + REC.r2, field.offset);
+    this.mem.setU32(a + REC.insn, this.keep(i));
+    return FLOW.next;
+  }
+  private stateRoutine(i: Insn, name: string, bits: number): number {
+    return this.codeSize === 64 && i.opSize === 8 ? this.ofAddress(i, name, bits) : this.helperNext(i);
+  }
+  /** A routine whose operand is the linear address of the memory operand, in a flat segment. */
+  private ofAddress(i: Insn, name: string, bits: number): number {
+    if (i.seg === SEG.fs || i.seg === SEG.gs) return this.helperNext(i);
+    const a = this.record(this.find(X.lea, 8, FORM.r));
+    this.mem.setU16(a + REC.r1, TMP[2]);
+    this.address(a, i);
+    return this.systemRoutine(i, name, bits, TMP[2]);
+  }
+  private systemRoutine(i: Insn, name: string, bits: number, operand: number): number {
+    const a = this.special('routine');
+    this.mem.setU16(a + REC.r1, operand);
+    this.mem.setU16(a + REC.r2, operand);
+    this.imm(a, bits, 0);
+    this.mem.setU32(a + REC.slot, systemRoutineNamed(name));
     this.mem.setU32(a + REC.insn, this.keep(i));
     return FLOW.next;
   }

@@ -47,7 +47,24 @@ export const TLB_READ = 4096;
 export const TLB_WRITE = TLB_READ + TLB_ENTRIES * 16;
 export const EXEC_ENTRIES = 4096;
 export const TLB_EXEC = TLB_WRITE + TLB_ENTRIES * 16;
-export const CPU_BYTES = TLB_EXEC + EXEC_ENTRIES * 16;
+export const EXEC_BYTES = EXEC_ENTRIES * 16;
+
+/** A byte for each region of 2 MiB (hashed, in either half): whether a piece of a large page there may be in a TLB. */
+export const LARGE_REGIONS = TLB_EXEC + EXEC_BYTES;
+export const REGIONS = 4096;
+/** u16 each: numbers of entries, counted through the three TLBs. */
+export const TLB_LIST = LARGE_REGIONS + 2 * REGIONS;
+/** Entries in the list, some of them perhaps more than once, before the address space is emptied. */
+export const MAX_LISTED = 16_384;
+export const CPU_BYTES = TLB_LIST + MAX_LISTED * 2;
+
+/** An entry's words: the tag's low one, the high one, what is added to an address (a code page's table), and flags. */
+export const TLB_ENTRY = { tag: 0, high: 4, value: 8, flags: 12, size: 16 } as const;
+/** GLOBAL: outlives a change of address space. OPEN: a user page, let in under SMAP. LARGE: a piece of a large page. */
+export const ENTRY_FLAG = { global: 1, open: 2, large: 4 } as const;
+/** In a tag: the generation, above the privilege. */
+export const GEN_SHIFT = 5;
+export const GEN_MASK = 127 << GEN_SHIFT;
 
 /** Low tag bits: 3:0 alignment (always 0 in a tag), 11:4 context. */
 /** In a tag, and in tlbCtx: the entry is ring 3's. */

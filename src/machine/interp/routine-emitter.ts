@@ -13,7 +13,19 @@ const V = {} as V64;
 const LOAD = { 1: OP.i64_load8_s, 2: OP.i64_load16_s, 4: OP.i64_load32_s, 8: OP.i64_load } as const;
 const STORE = { 1: OP.i64_store8, 2: OP.i64_store16, 4: OP.i64_store32, 8: OP.i64_store } as const;
 
+/** What a routine looks at and changes besides its source operand and the x87 unit. */
+export interface Touched {
+  /** Numbers of general and XMM registers. */
+  readonly registers: Set<number>;
+  readonly vectors: Set<number>;
+  /** It sets all status flags. */
+  flags: boolean;
+  /** It writes its destination operand. */
+  destination: boolean;
+}
+
 export class RoutineEmitter extends InterpEmitter implements UnitSem {
+  readonly touched: Touched = { registers: new Set(), vectors: new Set(), flags: false, destination: false };
   /** Types of the locals it needs after the common ones, of whose pools these take the place. */
   readonly locals: ValType[] = [];
   private readonly numbers: number[] = [];
@@ -35,11 +47,35 @@ export class RoutineEmitter extends InterpEmitter implements UnitSem {
     return have[n];
   }
   protected override regAddr(which: 'r1' | 'r2' | 'r3'): void {
-    this.code.get(which === 'r1' ? ARG.d : ARG.s);
+    this.operand(which === 'r1');
   }
   protected override vaddr(i: number): number {
-    this.code.get(i === 0 ? ARG.d : ARG.s);
+    this.operand(i === 0);
     return 0;
+  }
+  private operand(destination: boolean): void {
+    this.code.get(destination ? ARG.d : ARG.s);
+    this.touched.destination ||= destination;
+  }
+  override reg(r: number, z: Size): V64 {
+    this.touched.registers.add(r);
+    return super.reg(r, z);
+  }
+  override setReg(r: number, z: Size, v: V64 | Var): void {
+    this.touched.registers.add(r);
+    super.setReg(r, z, v);
+  }
+  override vreg(r: number): Vec {
+    this.touched.vectors.add(r);
+    return super.vreg(r);
+  }
+  override setVreg(r: number, v: Vec | VecVar): void {
+    this.touched.vectors.add(r);
+    super.setVreg(r, v);
+  }
+  override setFlags(res: V64 | Var, vec: V64 | Var): void {
+    this.touched.flags = true;
+    super.setFlags(res, vec);
   }
   override imm(): V64 {
     this.code.get(ARG.imm);
@@ -55,7 +91,7 @@ export class RoutineEmitter extends InterpEmitter implements UnitSem {
     return V;
   }
   writeAt(offset: number, z: Size, v: V64): void {
-    this.storeAt(() => this.code.get(ARG.d), offset, z, v);
+    this.storeAt(() => this.operand(true), offset, z, v);
   }
   private storeAt(address: () => void, offset: number, z: Size, _v: V64): void {
     this.code.set(LOCAL.w1);
@@ -124,10 +160,23 @@ export class RoutineEmitter extends InterpEmitter implements UnitSem {
       this.code.mem(store, 0, cpuState.fpr.offset + offset);
     }
   }
-  setLast(opcode: V64, offsetInPage: V64): void {
-    const offset = this.let(offsetInPage);
-    this.setState(cpuState.fop, 2, opcode);
-    this.setState(cpuState.fip, 8, this.add(this.cpu64(cpuState.ripBase.offset), offset));
+  lastOpcode(): V64 {
+    return this.state(cpuState.fop, OP.i64_load16_u);
+  }
+  setLastOpcode(v: V64): void {
+    this.setState(cpuState.fop, 2, v);
+  }
+  lastOffset(): V64 {
+    return this.state(cpuState.fip, OP.i64_load);
+  }
+  setLastOffset(v: V64): void {
+    this.setState(cpuState.fip, 8, v);
+  }
+  pageOffset(): V64 {
+    return this.cpu64(cpuState.ripBase.offset);
+  }
+  lastOperand(): V64 {
+    return this.state(cpuState.fdp, OP.i64_load);
   }
   setLastOperand(offset: V64): void {
     this.setState(cpuState.fdp, 8, offset);

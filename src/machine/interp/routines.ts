@@ -1,44 +1,46 @@
 /**
  * Routines: functions beside the interpreter's for instructions whose bodies would make that too large. `run` calls them
- * between two turns of the interpreter, so its loop still calls nothing. Whoever else compiles code can call them too:
+ * between two turns of the interpreter, so its loop still calls nothing. Compiled regions call them where they are:
  *
  *   (cpu, d, s, imm) -> 0: done, 1: not begun, for the helper       d, s: machine addresses of the operands
  *
- * They are exported as r0, r1, ... in the order of ROUTINES.
+ * They are exported as r0, r1, ... in the order of ROUTINE_LIST.
  */
 import { Code } from '../../wasm/code.ts';
 import { I32, type Module, type ValType } from '../../wasm/module.ts';
 import { OP } from '../../wasm/opcodes.ts';
-import { ROUTINES } from '../../x86/sem/routines.ts';
 import { cpuState } from '../cpu-state.ts';
-import { LOCAL_TYPES } from './emitter.ts';
+import { addBody, type Body, FUNCTION, makeBody } from './function.ts';
 import { specialOf } from './handlers.ts';
 import { LEAVE, REC } from './record.ts';
-import { RoutineEmitter } from './routine-emitter.ts';
+import type { Touched } from './routine-emitter.ts';
+import { ROUTINE_LIST } from './routine-list.ts';
 
 const PARAMS: ValType[] = [I32, I32, I32, I32];
-/** The last parameter takes the place of a local. */
-const LOCALS = LOCAL_TYPES.slice(PARAMS.length - 3);
 
+let made: Body[] | undefined;
+function bodies(): Body[] {
+  made ??= ROUTINE_LIST.map(({ fn }) => makeBody(PARAMS.length, fn));
+  return made;
+}
+/** What the routine with an index changes. */
+export const touchedBy = (index: number): Touched => bodies()[index]!.emitter.touched;
+
+/** What the routine with an index is exported and imported as. */
+export const routineName = (i: number): string => `r${i}`;
 /** Adds a function for each routine; answers their indices. */
 export function addRoutines(m: Module): number[] {
-  return ROUTINES.map(({ fn }, i) => {
-    const e = new RoutineEmitter();
-    e.beginHandler(['r1', 'r2'], 8);
-    e.open('slow');
-    fn(e);
-    e.code.i32(0);
-    e.code.op(OP.return);
-    e.end();
-    e.code.i32(1);
-    return m.func(PARAMS, [I32], [...LOCALS, ...e.locals], e.code, `r${i}`);
-  });
+  return bodies().map((body, i) => addBody(m, body, routineName(i)));
+}
+/** Imports all routines, whose functions' indices then are theirs if there are no imports before. */
+export function importRoutines(m: Module): void {
+  for (const i of ROUTINE_LIST.keys()) m.importFunc('env', routineName(i), PARAMS, [I32]);
 }
 
 const RUN = { cpu: 0, rp: 1, fuel: 2, why: 3, retired: 4 } as const;
 
 /** run(cpu, rp, fuel) -> LEAVE: the interpreter at `loop`, and routines between its turns. */
-export function addRun(m: Module, loop: number, routines: readonly number[]): void {
+export function addRun(m: Module, routines: readonly number[]): void {
   const c = new Code();
   const field = (opcode: number, offset: number): void => {
     c.get(RUN.rp);
@@ -48,7 +50,7 @@ export function addRun(m: Module, loop: number, routines: readonly number[]): vo
   c.get(RUN.cpu);
   c.get(RUN.rp);
   c.get(RUN.fuel);
-  c.call(loop);
+  c.call(FUNCTION.loop);
   c.set(RUN.why);
   // what was retired in earlier turns counts too
   c.get(RUN.cpu);
@@ -58,13 +60,6 @@ export function addRun(m: Module, loop: number, routines: readonly number[]): vo
   c.op(OP.i32_add);
   c.tee(RUN.retired);
   c.mem(OP.i32_store, 2, cpuState.exitIc.offset);
-  c.get(RUN.why);
-  c.i32(LEAVE.routine);
-  c.op(OP.i32_ne);
-  c.open(OP.if);
-  c.get(RUN.why);
-  c.op(OP.return);
-  c.end();
   for (const [local, from] of [
     [RUN.rp, cpuState.exitRp],
     [RUN.fuel, cpuState.fuel],
@@ -73,6 +68,22 @@ export function addRun(m: Module, loop: number, routines: readonly number[]): vo
     c.mem(OP.i32_load, 2, from.offset);
     c.set(local);
   }
+  c.get(RUN.why);
+  c.i32(LEAVE.miss);
+  c.op(OP.i32_eq);
+  c.open(OP.if);
+  c.get(RUN.cpu);
+  c.call(FUNCTION.fill);
+  c.op(OP.i32_eqz);
+  c.brIf(1);
+  c.end();
+  c.get(RUN.why);
+  c.i32(LEAVE.routine);
+  c.op(OP.i32_ne);
+  c.open(OP.if);
+  c.get(RUN.why);
+  c.op(OP.return);
+  c.end();
   c.open(OP.loop);
   callRoutine(c, routines, field);
   c.open(OP.if);

@@ -37,8 +37,7 @@ export async function createDomain(
   const domid = refusedAs('refused', config, () =>
     dom0.domctl.createDomain({
       handle: uuidBytes(config.uuid),
-      flags:
-        XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | (config.nestedhvm ? XEN_DOMCTL_CDF_nested_virt : 0),
+      flags: XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | (config.nestedhvm ? XEN_DOMCTL_CDF_nested_virt : 0),
       emulationFlags: XEN_X86_EMU_LAPIC | (config.hpet ? XEN_X86_EMU_HPET | XEN_X86_EMU_IOAPIC : 0),
       maxVcpus: config.maxVcpus,
       maxEvtchnPort: config.maxEventChannels,

@@ -3,17 +3,16 @@ import type { Sem, V64, Var } from './sem.ts';
 import { BIAS, EXPONENT, type Num, SIGN, TOP_BIT, type Unit, type UnitSem } from './x87-unit.ts';
 
 const MAX_NORMAL = EXPONENT - 1;
+/** An exponent that is no normal number's. */
+export const slowUnlessNormal = (e: Sem, exp: Var): void =>
+  e.slowIf(e.notBool(e.ltu(e.sub(e.get(exp), e.c(1)), e.c(MAX_NORMAL))));
 export const exponent = (e: Sem, n: Num): V64 => e.and(e.get(n.se), e.c(EXPONENT));
-const isZero = (e: Sem, n: Num): V64 => e.bool(e.eqz(e.or(exponent(e, n), n.sig)));
+export const isZero = (e: Sem, n: Num): V64 => e.bool(e.eqz(e.or(exponent(e, n), n.sig)));
 
+export const isNormal = (e: Sem, n: Num): V64 =>
+  e.and(e.bool(e.ltu(e.sub(exponent(e, n), e.c(1)), e.c(MAX_NORMAL))), e.shru(e.get(n.sig), e.c(63)));
 /** Neither normal nor zero: for the helper. */
-export function slowUnlessPlain(e: Sem, n: Num): void {
-  const normal = e.and(
-    e.bool(e.ltu(e.sub(exponent(e, n), e.c(1)), e.c(MAX_NORMAL))),
-    e.shru(e.get(n.sig), e.c(63)),
-  );
-  e.slowIf(e.eqz(e.or(normal, isZero(e, n))));
-}
+export const slowUnlessPlain = (e: Sem, n: Num): void => e.slowIf(e.eqz(e.or(isNormal(e, n), isZero(e, n))));
 
 /** 1 if the magnitude above `rest` is to be rounded up, to nearest even. */
 export const roundsUp = (e: Sem, sig: Var, rest: Var): V64 => {
@@ -23,7 +22,7 @@ export const roundsUp = (e: Sem, sig: Var, rest: Var): V64 => {
 };
 
 /** Rounds sig.rest * 2^exp with a sign in place into a register, which ends the arithmetic. */
-function round(u: Unit, to: Var, sign: Var, exp: Var, sig: Var, rest: Var): void {
+export function round(u: Unit, to: Var, sign: Var, exp: Var, sig: Var, rest: Var): void {
   const { e } = u;
   const up = e.let(roundsUp(e, sig, rest));
   e.set(sig, e.add(e.get(sig), e.get(up)));
@@ -31,7 +30,7 @@ function round(u: Unit, to: Var, sign: Var, exp: Var, sig: Var, rest: Var): void
   const carried = e.let(e.bool(e.eqz(sig)));
   e.set(sig, e.or(e.get(sig), e.shl(e.get(carried), e.c(63))));
   e.set(exp, e.add(e.get(exp), e.get(carried)));
-  e.slowIf(e.notBool(e.ltu(e.sub(e.get(exp), e.c(1)), e.c(MAX_NORMAL))));
+  slowUnlessNormal(e, exp);
   u.inexact(rest, up);
   e.setRegister(to, { se: e.let(e.or(sign, exp)), sig });
 }
@@ -45,10 +44,15 @@ export function add(u: Unit, to: Var, a: Num, b: Num): void {
   const { e } = u;
   const zeroA = e.let(isZero(e, a));
   const zeroB = e.let(isZero(e, b));
-  e.slowIf(e.ne(e.and(zeroA, zeroB), e.c(0)));
   e.if(
     e.ne(e.or(zeroA, zeroB), e.c(0)),
-    () => e.setRegister(to, { se: pick(e, b.se, a.se, zeroA), sig: pick(e, b.sig, a.sig, zeroA) }),
+    () => {
+      // two zeros have their sign if it is the same
+      const both = e.let(e.and(a.se, b.se));
+      const other = pick(e, b.se, a.se, zeroA);
+      const se = pick(e, both, other, e.let(e.and(zeroA, zeroB)));
+      e.setRegister(to, { se, sig: pick(e, b.sig, a.sig, zeroA) });
+    },
     () => addNormal(u, to, a, b),
   );
 }
@@ -183,10 +187,10 @@ export function divide(u: Unit, to: Var, a: Num, b: Num): void {
   );
 }
 /**
- * sig.rest divided by d, whose top bit is set and which is more than sig: quotient in `sig`, and in `rest` how what is
- * left compares with half of d. In two digits of 32 bits. @spec Knuth, TAOCP 2, 4.3.1 D
+ * sig.rest divided by d, whose top bit is set and which is more than sig: the quotient, and in `sig` what is left. In two
+ * digits of 32 bits. @spec Knuth, TAOCP 2, 4.3.1 D
  */
-function quotient(e: Sem, sig: Var, rest: Var, d: Var): void {
+export function divideLong(e: Sem, sig: Var, rest: Var, d: Var): V64 {
   const [dl, dh] = [low(e, d), high(e, d)] as const;
   const digit = (next: Var): Var => {
     const q = e.let(e.divu(sig, dh));
@@ -206,12 +210,17 @@ function quotient(e: Sem, sig: Var, rest: Var, d: Var): void {
   };
   const top = digit(high(e, rest));
   const bottom = digit(low(e, rest));
+  return e.or(e.shl(e.get(top), e.c(32)), bottom);
+}
+/** The same with the quotient in `sig`, and in `rest` how what is left compares with half of d. */
+function quotient(e: Sem, sig: Var, rest: Var, d: Var): void {
+  const q = e.let(divideLong(e, sig, rest, d));
   const other = e.let(e.sub(d, sig));
   const more = e.let(e.bool(e.gtu(sig, other)));
   const half = e.let(e.bool(e.notBool(e.ltu(sig, other))));
   const some = e.let(e.bool(e.ne(e.get(sig), e.c(0))));
   e.set(rest, e.or(e.shl(e.get(half), e.c(63)), e.or(e.get(more), e.and(e.xor(e.get(half), e.c(1)), some))));
-  e.set(sig, e.or(e.shl(e.get(top), e.c(32)), bottom));
+  e.set(sig, e.get(q));
 }
 
 /** -1, 0 or 1 as a is less than b, equal or greater. */

@@ -5,7 +5,8 @@
 import { type Routine, routine } from './routine.ts';
 import type { V64 } from './sem.ts';
 import { exponent, roundsUp, slowUnlessPlain } from './x87-number.ts';
-import { BIAS, FIELD, field, type Num, SIGN, Unit, type UnitSem } from './x87-unit.ts';
+import { BIAS, FIELD, field, type Num, SIGN, slowUnlessInPage, Unit, type UnitSem } from './x87-unit.ts';
+import { CHOP, toWhole } from './x87-whole.ts';
 
 /** The bits of ST0 in operand 0; behind them what was raised. Operand 1 is the offset they go to. */
 const bitsOf =
@@ -21,9 +22,7 @@ const bitsOf =
 /** All of it, where the ten bytes are in one page: then both stores fault, or none. */
 function allBits(u: Unit, n: Num): V64 {
   const { e } = u;
-  const segment = e.let(e.shru(e.imm(), e.c(FIELD.segment)));
-  const at = e.and(e.add(e.segmentBaseOf(segment), e.readAt(0, 8)), e.c(4095));
-  e.slowIf(e.gtu(at, e.c(4096 - 10)));
+  slowUnlessInPage(e, 10);
   e.set(u.raised, e.get(n.se));
   return e.get(n.sig);
 }
@@ -49,29 +48,16 @@ const narrowed =
     });
     return e.get(out);
   };
-/** Rounded to nearest or, by the control word or FISTTP, towards zero; to what surely fits in `bits`. */
+/** Rounded as the control word says, or by FISTTP towards zero; to what surely fits in `bits`. */
 const integral =
   (bits: number) =>
   (u: Unit, n: Num): V64 => {
     const { e } = u;
     slowUnlessPlain(e, n);
-    e.slowIf(e.ne(e.and(e.controlWord(), e.c(0x3f)), e.c(0x3f)));
-    const rc = e.let(e.and(e.shru(e.controlWord(), e.c(10)), e.c(3)));
-    const chop = e.let(e.or(e.bool(e.eq(e.get(rc), e.c(3))), e.bool(field(e, FIELD.first))));
-    e.slowIf(e.eqz(e.or(e.get(chop), e.bool(e.eqz(rc)))));
+    u.slowUnlessMasked();
     const by = e.let(e.sub(e.c(BIAS + 63), e.let(exponent(e, n))));
     e.slowIf(e.lts(e.get(by), e.c(65 - bits)));
-    const whole = e.let(e.c(0));
-    const rest = e.let(e.bool(e.ne(e.get(n.sig), e.c(0))));
-    e.if(e.ltu(e.get(by), e.c(65)), () => {
-      const above = e.let(e.shru(n.sig, by));
-      const none = e.let(e.c(0));
-      e.set(whole, e.select(above, none, e.ltu(e.get(by), e.c(64))));
-      e.set(rest, e.shl(e.get(n.sig), e.sub(e.c(64), by)));
-    });
-    const up = e.let(e.and(e.let(roundsUp(e, whole, rest)), e.let(e.xor(e.get(chop), e.c(1)))));
-    u.inexact(rest, up);
-    e.set(whole, e.add(whole, up));
+    const whole = toWhole(u, n, by, e.let(e.mul(e.bool(field(e, FIELD.first)), e.c(CHOP))));
     e.slowIf(e.ne(e.shru(e.get(whole), e.c(bits - 1)), e.c(0)));
     const minus = e.let(e.sub(e.c(0), whole));
     return e.select(minus, whole, e.ne(e.and(e.get(n.se), e.c(SIGN)), e.c(0)));

@@ -18,9 +18,15 @@ export interface UnitSem extends Sem {
   significand(register: Var): V64;
   signExponent(register: Var): V64;
   setRegister(register: Var, n: Num): void;
-  /** What an instruction leaves of itself: its opcode, its offset from where the page begins, and its operand's. */
-  setLast(opcode: V64, offsetInPage: V64): void;
+  /** What an instruction leaves of itself: its opcode, its offset, and its operand's. */
+  lastOpcode(): V64;
+  setLastOpcode(v: V64): void;
+  lastOffset(): V64;
+  setLastOffset(v: V64): void;
+  lastOperand(): V64;
   setLastOperand(offset: V64): void;
+  /** Offset of the page that the instruction begins in. */
+  pageOffset(): V64;
   segmentBaseOf(segment: Var): V64;
   /** Operand 1 and what follows it. */
   readAt(offset: number, z: Size): V64;
@@ -48,6 +54,8 @@ export const FIELD = {
   /** The instruction's own. */
   first: 1 << 28,
   second: 1 << 29,
+  /** Which of the constants. */
+  constant: 28,
   /** Segment of a memory destination. */
   segment: 28,
 } as const;
@@ -60,11 +68,23 @@ export const BIAS = 16383;
 export const TOP_BIT = -0x8000_0000_0000_0000n;
 const CR0_EM_TS = 12;
 const STATUS = { pe: 0x20, esAndB: 0x8080, c1: 0x200, top: 0x3800 } as const;
+/** Condition codes in the status word; C1 is at bit 9. */
+export const CODE = { c0: 0x100, c2: 0x400, c3: 0x4000 } as const;
+const CODES = CODE.c0 | CODE.c2 | CODE.c3;
 /** Exception masks, precision and rounding control, and their usual values. */
 const MODES = 0xf3f;
+const MASKS = 0x3f;
 const USUAL = 0x33f;
 
 export const field = (e: Sem, mask: number): V32 => e.ne(e.and(e.imm(), e.c(mask)), e.c(0));
+/** The unit cannot be used: what instructions that do not wait look for. */
+export const usable = (e: UnitSem): void => e.slowIf(e.ne(e.and(e.cr0(), e.c(CR0_EM_TS)), e.c(0)));
+/** The bytes at operand 1, an offset, are in two pages: what is in one faults whole, or not at all. */
+export function slowUnlessInPage(e: UnitSem, bytes: number): void {
+  const segment = e.let(e.shru(e.imm(), e.c(FIELD.segment)));
+  const at = e.and(e.add(e.segmentBaseOf(segment), e.readAt(0, 8)), e.c(4095));
+  e.slowIf(e.gtu(at, e.c(4096 - bytes)));
+}
 export const kindOf = (e: Sem): V64 => e.and(e.shru(e.imm(), e.c(FIELD.kind)), e.c(7));
 
 /** The unit during one instruction. */
@@ -80,7 +100,7 @@ export class Unit {
 
   constructor(e: UnitSem) {
     this.e = e;
-    e.slowIf(e.ne(e.and(e.cr0(), e.c(CR0_EM_TS)), e.c(0)));
+    usable(e);
     this.status = e.let(e.statusWord());
     e.slowIf(e.ne(e.and(e.get(this.status), e.c(STATUS.esAndB)), e.c(0)));
     this.used = e.let(e.used());
@@ -93,9 +113,19 @@ export class Unit {
     const { e } = this;
     e.slowIf(e.ne(e.and(e.controlWord(), e.c(MODES)), e.c(USUAL)));
   }
+  /** An exception is not masked. */
+  slowUnlessMasked(): void {
+    const { e } = this;
+    e.slowIf(e.ne(e.and(e.controlWord(), e.c(MASKS)), e.c(MASKS)));
+  }
   slowIfEmpty(r: Var): void {
     const { e } = this;
     e.slowIf(e.eqz(e.and(e.shru(e.get(this.used), e.get(r)), e.c(1))));
+  }
+  /** The register below the top, ST1. */
+  second(): Var {
+    const { e } = this;
+    return e.let(e.and(e.add(e.get(this.top), e.c(1)), e.c(7)));
   }
   get(r: Var): Num {
     const { e } = this;
@@ -113,9 +143,13 @@ export class Unit {
     const { e } = this;
     e.set(this.used, e.or(e.get(this.used), e.shl(e.c(1), e.get(r))));
   }
+  empty(r: Var): void {
+    const { e } = this;
+    e.set(this.used, e.and(e.get(this.used), e.not(e.shl(e.c(1), e.get(r)))));
+  }
   pop(): void {
     const { e } = this;
-    e.set(this.used, e.and(e.get(this.used), e.not(e.shl(e.c(1), e.get(this.top)))));
+    this.empty(this.top);
     e.set(this.top, e.and(e.add(e.get(this.top), e.c(1)), e.c(7)));
   }
   popIf(mask: number): void {
@@ -130,6 +164,15 @@ export class Unit {
     );
     e.set(this.raised, bits);
   }
+  /** C1, as 0 or 1. */
+  setC1(bit: V64): void {
+    this.e.set(this.raised, this.e.mul(bit, this.e.c(STATUS.c1)));
+  }
+  /** C0, C2 and C3. */
+  setCodes(codes: Var): void {
+    const { e } = this;
+    e.set(this.status, e.or(e.and(e.get(this.status), e.c(~CODES)), e.get(codes)));
+  }
   /** Ends the instruction; C1 stays as it was with `keepC1`. */
   end(keepC1 = false): void {
     const { e } = this;
@@ -137,7 +180,8 @@ export class Unit {
     const status = e.or(e.and(e.get(this.status), e.c(kept)), e.shl(e.get(this.top), e.c(11)));
     e.setStatusWord(e.or(status, this.raised));
     e.setUsed(e.get(this.used));
-    e.setLast(e.and(e.imm(), e.c(FIELD.opcode)), e.and(e.shru(e.imm(), e.c(FIELD.offset)), e.c(0xfff)));
+    e.setLastOpcode(e.and(e.imm(), e.c(FIELD.opcode)));
+    e.setLastOffset(e.add(e.pageOffset(), e.and(e.shru(e.imm(), e.c(FIELD.offset)), e.c(0xfff))));
   }
   /** `end` of an instruction that may have a memory operand. */
   endWithSource(keepC1 = false): void {

@@ -5,6 +5,7 @@ import type { V64, Var } from './sem.ts';
 import { add, compare, divide, multiply, slowUnlessPlain } from './x87-number.ts';
 import {
   BIAS,
+  CODE,
   EXPONENT,
   FIELD,
   field,
@@ -33,7 +34,7 @@ function widen(e: UnitSem, bits: V64, fraction: number, bias: number, n: Num): v
     e.set(n.sig, e.or(e.shru(e.get(magnitude), e.c(1)), e.big(TOP_BIT)));
   });
 }
-function fromInteger(e: UnitSem, value: V64, n: Num): void {
+export function fromInteger(e: UnitSem, value: V64, n: Num): void {
   const v = e.let(value);
   const sign = e.let(e.shru(e.get(v), e.c(63)));
   const minus = e.let(e.sub(e.c(0), v));
@@ -51,12 +52,16 @@ function source(u: Unit, st: Var): Num {
   const { e } = u;
   const n: Num = { se: e.let(e.c(0)), sig: e.let(e.c(0)) };
   const kind = e.let(kindOf(e));
-  const when = (k: number, run: () => void): void => e.if(e.eq(e.get(kind), e.c(k)), run);
-  when(KIND.st, () => {
+  const inRegister = (): void => {
     u.slowIfEmpty(st);
     e.set(n.se, e.signExponent(st));
     e.set(n.sig, e.significand(st));
-  });
+  };
+  e.if(e.eqz(kind), inRegister, () => notInRegister(e, kind, n));
+  return n;
+}
+function notInRegister(e: UnitSem, kind: Var, n: Num): void {
+  const when = (k: number, run: () => void): void => e.if(e.eq(e.get(kind), e.c(k)), run);
   when(KIND.f32, () => widen(e, e.readAt(0, 4), 23, 127, n));
   when(KIND.f64, () => widen(e, e.readAt(0, 8), 52, 1023, n));
   when(KIND.f80, () => {
@@ -71,7 +76,6 @@ function source(u: Unit, st: Var): Num {
     e.set(n.se, e.mul(e.get(one), e.c(BIAS)));
     e.set(n.sig, e.shl(e.get(one), e.c(63)));
   });
-  return n;
 }
 function fld(e: UnitSem): void {
   const u = new Unit(e);
@@ -119,9 +123,6 @@ function ordered({ e }: Unit, d: Num, s: Num): readonly [Num, Num] {
   return [pick(s, d), pick(d, s)];
 }
 
-const C3 = 0x4000;
-const C0 = 0x100;
-const CONDITION_CODES = 0x4500;
 /** To condition codes, or to EFLAGS; what is not a plain number is for the helper. */
 const comparison =
   (toFlags: boolean) =>
@@ -135,10 +136,13 @@ const comparison =
     const order = compare(e, a, b);
     const less = e.bool(e.lts(e.get(order), e.c(0)));
     const codes = e.let(
-      e.or(e.mul(less, e.c(toFlags ? CF : C0)), e.mul(e.bool(e.eqz(order)), e.c(toFlags ? ZF : C3))),
+      e.or(
+        e.mul(less, e.c(toFlags ? CF : CODE.c0)),
+        e.mul(e.bool(e.eqz(order)), e.c(toFlags ? ZF : CODE.c3)),
+      ),
     );
     if (toFlags) unpackStatus(e, codes);
-    else e.set(u.status, e.or(e.and(e.get(u.status), e.c(~CONDITION_CODES)), codes));
+    else u.setCodes(codes);
     u.popIf(FIELD.pop);
     if (!toFlags) u.popIf(FIELD.popTwice);
     u.endWithSource(toFlags);
@@ -175,22 +179,6 @@ function sign(e: UnitSem): void {
   e.setRegister(u.top, { se: e.let(e.select(cleared, turned, field(e, FIELD.first))), sig: n.sig });
   u.end();
 }
-/** A control word that unmasks something pending is for the helper. */
-function fldcw(e: UnitSem): void {
-  const u = new Unit(e);
-  const v = e.let(e.readAt(0, 2));
-  e.slowIf(e.ne(e.and(e.and(e.get(u.status), e.not(v)), e.c(0x3f)), e.c(0)));
-  e.setControlWord(e.or(e.and(e.get(v), e.c(0x1f3f)), e.c(0x40)));
-}
-const usable = (e: UnitSem): void => e.slowIf(e.ne(e.and(e.cr0(), e.c(12)), e.c(0)));
-function fnstcw(e: UnitSem): void {
-  usable(e);
-  e.writeAt(0, 8, e.controlWord());
-}
-function fnstsw(e: UnitSem): void {
-  usable(e);
-  e.setReg(0, 2, e.statusWord());
-}
 
 export const X87_ROUTINES: readonly Routine[] = [
   routine('fld', fld),
@@ -205,7 +193,4 @@ export const X87_ROUTINES: readonly Routine[] = [
   routine('fst', fst),
   routine('fxch', fxch),
   routine('sign', sign),
-  routine('fldcw', fldcw),
-  routine('fnstcw', fnstcw),
-  routine('fnstsw', fnstsw),
 ];

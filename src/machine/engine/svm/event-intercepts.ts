@@ -66,3 +66,8 @@ export function interceptTaskSwitch(c: Core, sel: number, cause: SwitchCause, er
   if (c.flags & RF) info |= 1n << 48n;
   throw new VmExit(VMEXIT.taskSwitch, BigInt(sel), info);
 }
+
+/** An x87 instruction that would wait for the outside to tell of an error (CR0.NE is clear). */
+export function interceptFreeze(c: Core): void {
+  if (inGuest(c) && intercepts(c, VMEXIT.ferrFreeze)) throw new VmExit(VMEXIT.ferrFreeze);
+}

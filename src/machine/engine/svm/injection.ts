@@ -4,7 +4,17 @@ import { cpuState } from '../../cpu-state.ts';
 import type { Core } from '../core.ts';
 import { type Cause, deliver } from '../exceptions.ts';
 import { EXC } from '../registers.ts';
-import { controls, gifClear, inGuest, intercepts, SVM, svmState, WAITS } from './state.ts';
+import {
+  controls,
+  gifClear,
+  inGuest,
+  intercepts,
+  masksInterrupts,
+  SVM,
+  svmState,
+  virtual,
+  WAITS,
+} from './state.ts';
 import { VmExit } from './vm-exit.ts';
 import { EVENT, EVENT_TYPE, VIRTUAL, VMEXIT, vmcbControl } from './vmcb.ts';
 
@@ -49,8 +59,6 @@ function causeOf(type: number, vector: number): Cause {
 
 // --- virtual interrupts --------------------------------------------------------------------------------------------------
 
-const virtual = (c: Core): number => vmcbControl.virtual.get(c.m, controls(c));
-
 /** A virtual interrupt that waits is looked at whenever interrupts may have become possible. */
 export function armVirtual(c: Core): void {
   if (virtual(c) & VIRTUAL.irq) c.set32(cpuState.irqWindow, c.get32(cpuState.irqWindow) | WAITS.virtual);
@@ -76,13 +84,6 @@ export function takeVirtual(c: Core): boolean {
   c.set32(cpuState.irqWindow, c.get32(cpuState.irqWindow) & ~WAITS.virtual);
   const vector = vmcbControl.virtualVector.get(c.m, controls(c));
   return deliver(c, vector, -1, 'external', c.lin(cpuState.rip));
-}
-
-/** CR8 of a guest: its own task priority, beside or instead of the monitor's. */
-export const virtualTpr = (c: Core): number => virtual(c) & VIRTUAL.priority;
-export const masksInterrupts = (c: Core): boolean => inGuest(c) && (virtual(c) & VIRTUAL.masking) !== 0;
-export function setVirtualTpr(c: Core, tpr: number): void {
-  vmcbControl.virtual.set(c.m, controls(c), (virtual(c) & ~VIRTUAL.tpr) | tpr);
 }
 
 // --- physical interrupts -------------------------------------------------------------------------------------------------

@@ -7,20 +7,20 @@ import { OP as X } from '../../../x86/ops.ts';
 import { cpuState, SEG } from '../../cpu-state.ts';
 import { monitorHolds } from '../../monitor.ts';
 import type { Core } from '../core.ts';
+import { checkUmip } from '../descriptors.ts';
 import { requireMonitor } from '../monitor.ts';
 import { EXC } from '../registers.ts';
 import { checkPort } from '../system.ts';
 import { requireXsave } from '../xsave.ts';
 import { pauseRunsOut } from './pause-filter.ts';
 import { msrIntercepted, portIntercepted } from './permissions.ts';
-import { controls, inGuest, intercepts, svmState } from './state.ts';
+import { controls, intercepts, svmState } from './state.ts';
 import { VmExit } from './vm-exit.ts';
 import { VMEXIT, vmcbControl } from './vmcb.ts';
 
 const CR4_TSD = 4;
 const CR4_PCE = 0x100;
 const CR4_DE = 8;
-const CR4_UMIP = 0x800;
 const EFER_SVME = 0x1000;
 /** CR0 bits whose change the selective intercept lets by: MP and TS. */
 const CR0_UNSELECTED = 0xan;
@@ -56,9 +56,6 @@ const timestamp: Check = (c) => {
 const counters: Check = (c) => {
   if (!(c.get32(cpuState.cr4) & CR4_PCE)) c.requireCpl0();
 };
-function checkUmip(c: Core): void {
-  if (c.get32(cpuState.cr4) & CR4_UMIP) c.requireCpl0();
-}
 function systemSegment(c: Core): void {
   if (!c.protectedMode || c.vm86) c.ud();
 }
@@ -207,8 +204,3 @@ function msr(c: Core, write: boolean): void {
 }
 table.set(X.rdmsr, (c) => msr(c, false));
 table.set(X.wrmsr, (c) => msr(c, true));
-
-/** An x87 instruction that would wait for the outside to tell of an error (CR0.NE is clear). */
-export function interceptFreeze(c: Core): void {
-  if (inGuest(c) && intercepts(c, VMEXIT.ferrFreeze)) throw new VmExit(VMEXIT.ferrFreeze);
-}

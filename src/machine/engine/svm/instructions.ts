@@ -3,7 +3,7 @@ import type { Insn } from '../../../x86/insn.ts';
 import { cpuState, SEG, segment } from '../../cpu-state.ts';
 import { EXIT } from '../../platform.ts';
 import type { Core } from '../core.ts';
-import { NEXT, type Next } from '../helpers.ts';
+import { NEXT, type Next } from '../next.ts';
 import { PHYSICAL_END } from './checks.ts';
 import { requireSvm } from './instruction-intercepts.ts';
 import { inGuest, SVM, svmState } from './state.ts';

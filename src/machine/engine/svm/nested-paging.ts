@@ -5,7 +5,7 @@
  * tables as writes; what is not allowed leaves the guest.
  */
 import type { Mem } from '../../../base/mem.ts';
-import { ACCESS, type AccessKind } from '../../mmu.ts';
+import { ACCESS, type AccessKind } from '../../page-access.ts';
 import { PAGING, svmState } from './state.ts';
 import { VmExit } from './vm-exit.ts';
 import { NPF, VMEXIT } from './vmcb.ts';

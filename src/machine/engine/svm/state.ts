@@ -6,7 +6,7 @@
  */
 import { array, at, block, n64, struct, u32, u64 } from '../../../base/layout.ts';
 import type { Core } from '../core.ts';
-import { vmcbControl, vmcbSave } from './vmcb.ts';
+import { VIRTUAL, vmcbControl, vmcbSave } from './vmcb.ts';
 
 export const SVM = {
   /** A guest runs. */
@@ -74,4 +74,14 @@ export const guestTscOffset = (c: Core): bigint =>
 export function intercepts(c: Core, code: number): boolean {
   const word = vmcbControl.intercepts.addr(controls(c), (code - 0x60) >> 5);
   return ((c.m.u32(word) >>> (code & 31)) & 1) !== 0;
+}
+
+/** V_TPR and its neighbours. */
+export const virtual = (c: Core): number => vmcbControl.virtual.get(c.m, controls(c));
+/** A guest's interrupt flag and task priority are its own. */
+export const masksInterrupts = (c: Core): boolean => inGuest(c) && (virtual(c) & VIRTUAL.masking) !== 0;
+/** CR8 of a guest, beside the monitor's or instead of it. */
+export const virtualTpr = (c: Core): number => virtual(c) & VIRTUAL.priority;
+export function setVirtualTpr(c: Core, tpr: number): void {
+  vmcbControl.virtual.set(c.m, controls(c), (virtual(c) & ~VIRTUAL.tpr) | tpr);
 }

@@ -10,7 +10,7 @@ import { fetchedBytes } from './decode-assist.ts';
 import { armVirtual, injectEvent } from './injection.ts';
 import { controls, PAGING, SVM, svmState } from './state.ts';
 import type { VmExit } from './vm-exit.ts';
-import { SAVE_AT, VMCB_BYTES, VMEXIT, vmcbControl, vmcbSave } from './vmcb.ts';
+import { SAVE_AT, VMCB_BYTES, vmcbControl, vmcbSave } from './vmcb.ts';
 
 const EFER_LME = 0x100;
 const FLAGS = 0x3f_7fd5;
@@ -146,7 +146,7 @@ function loadTable(c: Core, base: Place, limit: Place, from: number): void {
 
 // --- out -----------------------------------------------------------------------------------------------------------------
 
-/** Leaves the guest; false: the monitor's state cannot be loaded. */
+/** Leaves the guest: tells the VMCB why, and goes on with the monitor behind VMRUN. */
 export function leaveGuest(c: Core, exit: VmExit, host: SwitchHost): void {
   const { m, cpu } = c;
   const at = vmcbAt(c, svmState.vmcb.get(m, cpu));
@@ -190,8 +190,7 @@ function tell(c: Core, at: number, exit: VmExit): void {
   vmcbControl.exitInfo2.set(m, at, exit.info2);
   vmcbControl.exitIntInfo.set(m, at, exit.intInfo ?? 0n);
   vmcbControl.nextRip.set(m, at, exit.nextRip);
-  const injected = vmcbControl.eventInjection.addr(at);
-  if (exit.code !== VMEXIT.invalid) m.setU32(injected, m.u32(injected) & 0x7fff_ffff);
+  vmcbControl.eventInjection.set(m, at, 0n);
 }
 
 function saveGuest(c: Core, at: number): void {

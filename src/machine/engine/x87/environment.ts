@@ -2,6 +2,7 @@
 import { type Insn, OPK } from '../../../x86/insn.ts';
 import type { OP as X } from '../../../x86/ops.ts';
 import { cpuState } from '../../cpu-state.ts';
+import { areaAt } from '../areas.ts';
 import type { Core } from '../core.ts';
 import { checkX87, finit } from '../fpu.ts';
 import { KIND, kindOf } from './float80.ts';
@@ -98,13 +99,28 @@ function takeEnvironment(c: Core, wide: boolean): void {
 
 const top = (c: Core): number => (c.m.u16(c.cpu + FSW) >> 11) & 7;
 
+/** Its first word is looked at, its last byte, and then what is between them. */
+function stateAt(c: Core, i: Insn, size: number, write: boolean): number {
+  const word = i.opSize === 2 ? 2 : 4;
+  return areaAt(c, i, {
+    size,
+    write,
+    word,
+    first: [
+      [0, word],
+      [size - 1, 1],
+    ],
+  });
+}
+
 function fnstenv(c: Core, i: Insn): void {
   const size = putEnvironment(c, i.opSize !== 2);
-  c.store(c.ea(i), size);
+  c.store(stateAt(c, i, size, true), size);
   setControl(c, c.m.u16(c.cpu + FCW) | 0x3f);
 }
 function fldenv(c: Core, i: Insn): void {
-  c.load(c.ea(i), i.opSize !== 2 ? 28 : 14);
+  const size = i.opSize !== 2 ? 28 : 14;
+  c.load(stateAt(c, i, size, false), size);
   takeEnvironment(c, i.opSize !== 2);
 }
 function fnsave(c: Core, i: Insn): void {
@@ -114,12 +130,12 @@ function fnsave(c: Core, i: Insn): void {
     c.put(8, c.m.u64(at), size + 10 * st);
     c.put(2, BigInt(c.m.u16(at + 8)), size + 10 * st + 8);
   }
-  c.store(c.ea(i), size + 80);
+  c.store(stateAt(c, i, size + 80, true), size + 80);
   finit(c);
 }
 function frstor(c: Core, i: Insn): void {
   const size = i.opSize !== 2 ? 28 : 14;
-  c.load(c.ea(i), size + 80);
+  c.load(stateAt(c, i, size + 80, false), size + 80);
   takeEnvironment(c, i.opSize !== 2);
   for (let st = 0; st < 8; st++) {
     const at = cpuState.fpr.addr(c.cpu) + 16 * ((top(c) + st) & 7);

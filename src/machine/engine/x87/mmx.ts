@@ -5,7 +5,7 @@ import { cpuState } from '../../cpu-state.ts';
 import { CR0_EM, CR0_TS } from '../../mmu.ts';
 import type { Core } from '../core.ts';
 import { checkSse } from '../fpu.ts';
-import { checkAligned } from '../limits.ts';
+import { checkAligned, checkLimit } from '../limits.ts';
 import { EXC } from '../registers.ts';
 import { fromFloat, fromInteger, toFloat, toInteger } from './convert.ts';
 import { Context, type F80, zero } from './float80.ts';
@@ -56,8 +56,10 @@ function maskedMove(c: Core, i: Insn): void {
   const v = source(c, i, d);
   const mask = signBits(source(c, i, s));
   const base = BigInt(c.lin({ offset: cpuState.segBase.offset + 8 * c.effectiveSeg(i.seg) }));
-  const at = c.linearOf(BigInt.asUintN(8 * i.addrSize, c.gpr(7)) + base, i.seg);
-  if (mask === 0) return;
+  const offset = BigInt.asUintN(8 * i.addrSize, c.gpr(7));
+  const at = c.linearOf(offset + base, i.seg);
+  // AMD's CPUs have to be able to write all of it, whatever the mask says
+  checkLimit(c, i.seg, Number(offset), 8, true);
   c.probeWrite(at, 8);
   for (let k = 0; k < 8; k++) if ((mask >> k) & 1) c.write(at + k, 1, (v >> BigInt(8 * k)) & 255n);
 }

@@ -5,6 +5,7 @@ import { cpuState } from '../../cpu-state.ts';
 import type { Core } from '../core.ts';
 import { checkX87 } from '../fpu.ts';
 import { EXC } from '../registers.ts';
+import { interceptFreeze } from '../svm/event-intercepts.ts';
 import { Context, type F80, FX, INDEFINITE } from './float80.ts';
 
 /** Bits of the status word. */
@@ -15,7 +16,9 @@ const PRECISION = [24, 24, 53, 64];
 
 /** Raises #MF if an unmasked exception is pending. Without CR0.NE it would go to an interrupt controller we lack. */
 export function checkPending(c: Core): void {
-  if (c.m.u16(c.cpu + cpuState.fsw.offset) & SW.ES && c.get32(cpuState.cr0) & CR0_NE) c.fault(EXC.MF);
+  if ((c.m.u16(c.cpu + cpuState.fsw.offset) & SW.ES) === 0) return;
+  if (c.get32(cpuState.cr0) & CR0_NE) c.fault(EXC.MF);
+  interceptFreeze(c);
 }
 
 /** Status word with ES and B as the exceptions and the control word's masks have it. */

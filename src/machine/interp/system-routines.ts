@@ -1,0 +1,69 @@
+/** System instructions as routines, in the plain case: RDTSC, RDTSCP, INVLPG. */
+import { OP } from '../../wasm/opcodes.ts';
+import { RAX, RCX, RDX } from '../../x86/sem/common.ts';
+import type { V64 } from '../../x86/sem/sem.ts';
+import { cpuState } from '../cpu-state.ts';
+import { FUNCTION, loadAt, type SystemRoutine, storeAt, systemRoutine } from './function.ts';
+import {
+  EXEC_ENTRIES,
+  LARGE_REGIONS,
+  TLB_ENTRIES,
+  TLB_ENTRY,
+  TLB_EXEC,
+  TLB_READ,
+  TLB_WRITE,
+} from './record.ts';
+import type { RoutineEmitter } from './routine-emitter.ts';
+import { regionOf } from './tlb-functions.ts';
+
+const CR4_TSD = 4;
+
+/** The clock is asked outside; below 0: not from here. */
+function readTsc(e: RoutineEmitter): void {
+  const denied = e.and(e.state32(cpuState.cr4.offset), e.c(CR4_TSD));
+  e.slowIf(e.andBool(e.ne(denied, e.c(0)), e.ne(e.cpl(), e.c(0))));
+  e.code.call(FUNCTION.ticks);
+  e.code.op(OP.i64_trunc_f64_s);
+  const now = e.let({} as V64);
+  e.slowIf(e.lts(e.get(now), e.c(0)));
+  e.set(now, e.add(e.state64(cpuState.tscOffset.offset), now));
+  e.setReg(RAX, 8, e.zx(now, 4));
+  e.setReg(RDX, 8, e.shru(e.get(now), e.c(32)));
+}
+
+/** Operand 1 is the linear address. */
+function invlpg(e: RoutineEmitter): void {
+  e.slowIf(e.ne(e.cpl(), e.c(0)));
+  const linear = e.let(e.read(1, 8));
+  // the code that runs is looked up anew by whoever goes on after a helper
+  const own = e.let(e.state64(cpuState.ripBase.offset));
+  e.slowIf(e.eqz(e.shru(e.xor(own, linear), e.c(12))));
+  const cpu = e.let(e.cpuAddress());
+  e.if(e.ne(e.state32(cpuState.largeSeen.offset), e.c(0)), () => {
+    const region = e.let(e.add(regionOf(e, linear), cpu));
+    e.slowIf(e.ne(loadAt(e, region, 1, LARGE_REGIONS), e.c(0)));
+  });
+  const none = e.let(e.c(0));
+  const clear = (entries: number, tlb: number, turn: number): void => {
+    const number = e.let(e.and(e.xor(e.shru(e.get(linear), e.c(12)), e.c(turn)), e.c(entries - 1)));
+    storeAt(e, e.let(e.add(e.mul(e.get(number), e.c(TLB_ENTRY.size)), cpu)), 4, none, tlb);
+  };
+  for (const turn of [0, TLB_ENTRIES / 2]) {
+    clear(TLB_ENTRIES, TLB_READ, turn);
+    clear(TLB_ENTRIES, TLB_WRITE, turn);
+  }
+  clear(EXEC_ENTRIES, TLB_EXEC, 0);
+}
+
+export const SYSTEM_ROUTINES: readonly SystemRoutine[] = [
+  systemRoutine('rdtsc', readTsc, true),
+  systemRoutine(
+    'rdtscp',
+    (e) => {
+      readTsc(e);
+      e.setReg(RCX, 8, e.state32(cpuState.tscAux.offset));
+    },
+    true,
+  ),
+  systemRoutine('invlpg', invlpg),
+];

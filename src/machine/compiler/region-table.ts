@@ -14,7 +14,7 @@ import type { Formed, Job } from './job.ts';
  * Times that one region is entered from another, for each record in both, until they are made one: what that costs, in
  * what it spares.
  */
-const MERGE_AFTER = 100;
+const MERGE_AFTER = 400;
 /** As good as never. */
 const NEVER = 0x7fff_ffff;
 const REGION = specialOf('region');
@@ -110,19 +110,18 @@ export class RegionTable {
     e.counted += times;
     this.mem.setU32(stub + ENTRY.count, times);
   }
-  /** They could not be made one now: that is tried again. */
-  recount(r: Region, stub: number): void {
-    const e = r.entries.find((entry) => entry.stub === stub);
-    if (e) this.count(stub, e, MERGE_AFTER * r.size);
-  }
-  /** The count at a region's entry is over: false if it would have to be larger for merging regions of this size. */
+  /** The count at a region's entry is over: whether it is enough for merging regions of this size. It begins anew. */
   due(r: Region, stub: number, size: number): boolean {
     const e = r.entries.find((entry) => entry.stub === stub);
-    const left = e ? MERGE_AFTER * size - e.counted : 0;
-    if (e && left > 0) this.count(stub, e, left);
-    // if they are not made one now they never are
-    else this.mem.setU32(stub + ENTRY.count, NEVER);
+    if (!e) return false;
+    const left = MERGE_AFTER * size - e.counted;
+    if (left <= 0) e.counted = 0;
+    this.count(stub, e, left > 0 ? left : MERGE_AFTER * r.size);
     return left <= 0;
+  }
+  /** The region entered through this record stays what it is. */
+  keep(stub: number): void {
+    this.mem.setU32(stub + ENTRY.count, NEVER);
   }
 
   /** Code in the frame has changed or goes. */

@@ -30,7 +30,7 @@ export interface CompileOptions {
   /** Bytes of machine code that there may be, about; no limit of its own if left out. */
   readonly codeBytes?: number;
 }
-export const COMPILE: CompileOptions = { sampleEvery: 256, hot: 32, batch: 8, patience: 64 };
+export const COMPILE: CompileOptions = { sampleEvery: 256, hot: 128, batch: 8, patience: 64 };
 /** Everything is compiled before it runs: for tests. */
 export const COMPILE_ALL: CompileOptions = { sampleEvery: 0, hot: 1, batch: 1, patience: 0 };
 
@@ -104,8 +104,10 @@ export class Regions {
     const b = this.table.at(m.u32(stub + ENTRY.index));
     if (!a || !b || !this.table.due(b, stub, a.size + b.size) || !this.c.code64) return;
     const starts = this.union(a, b);
-    if (!starts) return;
-    if (!this.post(a.job.base, starts, true, a === b ? [a] : [a, b])) this.table.recount(b, stub);
+    if (!starts) return this.table.keep(stub);
+    // one that is being made part of another is looked at again when that is there
+    for (const { replaces } of this.sent.values()) if (replaces.includes(a) || replaces.includes(b)) return;
+    this.post(a.job.base, starts, true, a === b ? [a] : [a, b]);
     this.take(true);
   }
 

@@ -89,7 +89,7 @@ export class Mmu {
   constructor(machine: Machine) {
     this.machine = machine;
     this.m = machine.mem;
-    this.second = new NestedPaging(this.m, (cpu, at) => this.nested(cpu, at, false));
+    this.second = new NestedPaging(this.m, (cpu, at) => this.nested(cpu, at, true));
   }
 
   /** Machine address of a linear one, MMIO (see `gpa`) or FAULT (see `errorCode`). Sets accessed and dirty bits. */
@@ -124,10 +124,13 @@ export class Mmu {
   private nests(cpu: number): boolean {
     return this.m.u32(cpu + svmState.paging.offset) !== 0;
   }
-  /** Machine address of a table's entry, which is written to be marked; negative where there is no memory. */
+  /**
+   * Machine address of a table's entry; negative where there is no memory that can be written: the entry is marked, and
+   * a frame that is not the guest's to write must not be. @spec APM 2 15.25.5: such an access counts as a write
+   */
   private tableEntry(cpu: number, at: number): number {
     const physical = this.nests(cpu) ? this.second.translate(cpu, at, ACCESS.write, true) : at;
-    return this.nested(cpu, physical, false);
+    return this.nested(cpu, physical, true);
   }
 
   /** Machine address behind a guest-physical one, or MMIO. */

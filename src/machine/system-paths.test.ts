@@ -7,6 +7,8 @@ import { KERNEL_STACK_TOP, nullPlatform, TestCpu } from './testing.ts';
 
 const CODE = 0x40_0000;
 const DATA = 0x50_0000;
+/** Has page tables of its own. */
+const FAR = 0x7f00_0000_0000;
 const GP = 13;
 const UD = 6;
 const PF = 14;
@@ -290,23 +292,37 @@ describe('a TLB miss', () => {
     [...LOAD, ...STORE, 0x0f, 0x0b].forEach((b, i) => {
       t.m.setU8(code + i, b);
     });
-    const root = t.machine.allocFrames(P2M_ROOT_PAGES) * 4096;
-    for (let gfn = 0; gfn < t.machine.totalFrames; gfn++) {
-      const kind = gfn === data / 4096 ? type : P2M.ram;
-      p2mSet(
-        t.m,
-        root,
-        gfn,
-        kind === P2M.none ? 0 : p2mEntry(gfn, kind),
-        () => t.machine.allocFrame() * 4096,
-      );
-    }
-    t.m.setU32(cpuState.p2mRoot.addr(t.cpu), root);
+    nest(t, data, type);
     setReg(t, 3, BigInt(DATA));
     t.user(CODE, 0);
     expect(t.run().vector).toBe(UD);
     expect(seen).toEqual(calls);
   });
+
+  test.each(['the last', 'another'])(
+    'marks nothing in %s table if the guest may only read its frame',
+    (which) => {
+      const t = start(LOAD);
+      t.map(FAR);
+      const entry = which === 'the last' ? t.entry(FAR) : directoryEntry(t, FAR);
+      const before = t.m.u32(entry);
+      nest(t, entry & ~0xfff, P2M.grantRo);
+      setReg(t, 3, BigInt(FAR));
+      expect(t.run()).toMatchObject({ vector: PF, rip: BigInt(CODE) });
+      expect([before & ACCESSED, t.m.u32(entry)]).toEqual([0, before]);
+    },
+  );
+
+  /** Guest frames are machine frames of the same number from now on, RAM but for one. */
+  function nest(t: TestCpu, address: number, type: P2mType): void {
+    const root = t.machine.allocFrames(P2M_ROOT_PAGES) * 4096;
+    for (let gfn = 0; gfn < t.machine.totalFrames; gfn++) {
+      const kind = gfn === address / 4096 ? type : P2M.ram;
+      const entry = kind === P2M.none ? 0 : p2mEntry(gfn, kind);
+      p2mSet(t.m, root, gfn, entry, () => t.machine.allocFrame() * 4096);
+    }
+    t.m.setU32(cpuState.p2mRoot.addr(t.cpu), root);
+  }
 
   test('reaches the pieces of a large page, which INVLPG of any of them forgets', () => {
     const LARGE = 0x4000_0000;

@@ -137,24 +137,14 @@ function afterRegion(e: DriverEmitter, fill: number): void {
   code.op(OP.i32_ne);
   e.open('inner', OP.if);
   // a block of the interpreter's budget: else what regions go on to is never seen to be hot
-  code.get(fuel);
-  code.i32(1);
-  code.op(OP.i32_sub);
-  code.tee(fuel);
-  code.i32(0);
-  code.op(OP.i32_ge_s);
+  e.spend(fuel);
+  code.op(OP.i32_eqz);
   e.brIf('outer');
   leaveAt(e, LEAVE.fuel);
   e.end();
-  code.get(cpu);
-  code.mem(OP.i32_load, 2, cpuState.regionFuel.offset);
-  code.i32(1);
-  code.op(OP.i32_sub);
-  code.set(LOCAL.bn);
+  e.load(cpuState.regionFuel.offset, LOCAL.bn);
+  e.spend(LOCAL.bn);
   e.store(cpuState.regionFuel.offset, LOCAL.bn);
-  code.get(LOCAL.bn);
-  code.i32(0);
-  code.op(OP.i32_lt_s);
   e.open('inner', OP.if);
   leaveAt(e, LEAVE.fuel);
   e.end();

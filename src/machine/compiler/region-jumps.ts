@@ -99,13 +99,7 @@ export class RegionJumps {
     follow();
   }
   private charge(): void {
-    const { code } = this;
-    code.get(LOCAL.fuel);
-    code.i32(1);
-    code.op(OP.i32_sub);
-    code.tee(LOCAL.fuel);
-    code.i32(0);
-    code.op(OP.i32_lt_s);
+    this.e.spend(LOCAL.fuel);
     this.orLeave();
   }
   private orLeave(): void {

@@ -23,9 +23,6 @@ export interface RegionCode {
   calls: boolean;
 }
 
-/** Blocks of the budget that an iteration of a loop is charged, at least. */
-const BACK_COST = 1;
-
 class RegionFilling implements Filling<Pending | undefined> {
   readonly e: RegionEmitter;
   private readonly flow: Flow;
@@ -119,19 +116,14 @@ class RegionFilling implements Filling<Pending | undefined> {
 
   /** The budget is looked at where a loop goes round; for the loop around all it has been. */
   beforeBack(_from: number, edge: Edge): void {
-    const { code, e } = this;
+    const { e } = this;
     e.settle();
     if (edge.to === this.graph.root) return;
     const to = this.graph.isDispatcher(edge.to)
       ? (this.graph.edges[edge.to]?.[edge.select]?.to as number)
       : edge.to;
     const b = this.flow.blocks[to] as Block;
-    code.get(LOCAL.fuel);
-    code.i32(BACK_COST);
-    code.op(OP.i32_sub);
-    code.tee(LOCAL.fuel);
-    code.i32(0);
-    code.op(OP.i32_lt_s);
+    e.spend(LOCAL.fuel);
     e.open('inner', OP.if);
     e.leaveAt(LEAVE.fuel, b.first, b.page, 0);
     e.end();

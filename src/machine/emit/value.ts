@@ -85,6 +85,16 @@ export class ValueEmitter {
   protected push(v: V64 | Var): void {
     if ('slot' in v) this.code.get(v.slot);
   }
+  /** Takes one from a budget in a local; pushes whether that was used up. */
+  spend(local: number): void {
+    const { code } = this;
+    code.get(local);
+    code.i32(1);
+    code.op(OP.i32_sub);
+    code.tee(local);
+    code.i32(0);
+    code.op(OP.i32_lt_s);
+  }
   c(n: number): V64 {
     this.code.i64(n);
     return V;

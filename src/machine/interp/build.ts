@@ -193,12 +193,7 @@ function lookup(e: InterpEmitter): void {
   code.i32(1);
   code.op(OP.i32_sub);
   code.set(LOCAL.bn);
-  code.get(LOCAL.fuel);
-  code.i32(1);
-  code.op(OP.i32_sub);
-  code.tee(LOCAL.fuel);
-  code.i32(0);
-  code.op(OP.i32_lt_s);
+  e.spend(LOCAL.fuel);
   e.open('inner', OP.if);
   leaveWith(e, LEAVE.fuel);
   e.end();

@@ -175,16 +175,7 @@ export class InterpEmitter extends RecordEmitter {
     code.i32(1);
     code.op(OP.i32_sub);
     code.set(LOCAL.bn);
-    code.get(LOCAL.fuel);
-    code.i32(1);
-    code.op(OP.i32_sub);
-    code.tee(LOCAL.fuel);
-    code.i32(0);
-    code.op(OP.i32_ge_s);
-    this.brIf('next');
-    code.i32(0); // LEAVE.fuel
-    code.set(LOCAL.code);
-    this.br('leave');
+    this.again();
   }
   /** On to the next record. */
   advance(): void {
@@ -197,12 +188,8 @@ export class InterpEmitter extends RecordEmitter {
   /** The same record once more (a REP that is not through), within the budget. */
   again(): void {
     const { code } = this;
-    code.get(LOCAL.fuel);
-    code.i32(1);
-    code.op(OP.i32_sub);
-    code.tee(LOCAL.fuel);
-    code.i32(0);
-    code.op(OP.i32_ge_s);
+    this.spend(LOCAL.fuel);
+    code.op(OP.i32_eqz);
     this.brIf('next');
     code.i32(0); // LEAVE.fuel
     code.set(LOCAL.code);

@@ -105,11 +105,12 @@ function walk(e: RoutineEmitter, linear: Var): Leaf {
   const reserved = e.let(e.select(e.let(e.big(PTE.reserved)), without, e.ne(e.get(nx), e.c(0))));
   const table = e.let(e.and(e.state64(cpuState.cr3.offset), e.big(ADDRESS)));
   const leaf = { entry: e.let(ZERO(e)), at: e.let(ZERO(e)), rights: e.let(e.c(-1)), shift: e.let(e.c(39)) };
-  const readable = e.let(e.c(MEMORY));
+  // an entry is marked, so that its frame must be the guest's to write
+  const writable = e.let(e.c(WRITABLE));
   e.loop(() => {
     const index = e.let(e.and(e.shru(linear, leaf.shift), e.c(511)));
     const gpa = e.let(e.add(e.shl(e.get(index), e.c(3)), table));
-    const at = nested(e, gpa, readable);
+    const at = nested(e, gpa, writable);
     const entry = e.let(loadAt(e, at, 8));
     unless(e, e.and(e.get(entry), e.c(PTE.present)));
     e.slowIf(e.ne(e.and(entry, reserved), e.c(0)));

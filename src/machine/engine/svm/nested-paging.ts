@@ -34,7 +34,7 @@ interface Entry {
 
 export class NestedPaging {
   private readonly m: Mem;
-  /** Machine address behind a physical one of the monitor's, negative where there is no memory. */
+  /** Machine address behind a physical one of the monitor's, negative where there is no memory that can be written. */
   private readonly physical: (cpu: number, at: number) => number;
   private readonly entry: Entry = { at: 0, lo: 0, hi: 0 };
   private gpa = 0;

@@ -7,7 +7,7 @@ import { build } from 'esbuild';
 import { BOOT_INIT, rowsInit } from './rows.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const CC = process.env.CC || 'cc';
+export const CC = process.env.CC || 'cc';
 const TEXT_SIZE = 1 << 20;
 /** The shared libraries of python3.11 and cc1. */
 const LIBRARIES = /^lib(c|m|z|expat|isl|mpc|mpfr|gmp|zstd)\.so\.\d+$/;
@@ -23,9 +23,11 @@ const DEBIAN_FILES = {
   ),
 };
 
-/** The project's own cache and cpio writer; Node 20 cannot import TypeScript as it stands. */
-async function sources() {
+/** The project's own code that makes a guest; Node 20 cannot import TypeScript as it stands. */
+export async function sources() {
   const contents = `export { Cache } from './src/apps/fetch/cache.ts';
+export { fileFromDeb } from './src/apps/fetch/deb.ts';
+export { busyboxRamdisk } from './src/toolstack/initramfs/busybox.ts';
 export { writeCpio } from './src/toolstack/initramfs/cpio.ts';`;
   const settings = { bundle: true, platform: 'node', format: 'esm', write: false };
   const { outputFiles } = await build({ stdin: { contents, resolveDir: root }, ...settings });
@@ -35,13 +37,18 @@ export { writeCpio } from './src/toolstack/initramfs/cpio.ts';`;
 
 const program = (path, data) => ({ type: 'file', path, mode: 0o755, data });
 
-/** The families' programs, or undefined without a compiler that makes static x86-64 ones. */
-function compile(families, folder) {
-  const source = (name) => join(root, 'bench', 'programs', `${name}.c`);
+export const PROGRAMS = join(root, 'bench', 'programs');
+/** Numbers of machines in an ELF header. */
+export const EM_386 = 3;
+const EM_X86_64 = 62;
+
+/** The families' programs, or undefined without a compiler that makes static ones for this machine. */
+export function compile(families, folder, { sources = PROGRAMS, flags = [], machine = EM_X86_64 } = {}) {
+  const source = (name) => join(sources, `${name}.c`);
   const made = [];
   for (const family of families) {
     const file = join(folder, family);
-    const args = ['-O2', '-static', '-o', file, source('program'), source(family), '-lm'];
+    const args = ['-O2', '-static', ...flags, '-o', file, source('program'), source(family), '-lm'];
     const { status, stderr } = spawnSync(CC, args, { encoding: 'utf8' });
     if (status !== 0) {
       if (stderr) console.error(stderr.trim());
@@ -49,7 +56,7 @@ function compile(families, folder) {
     }
     const data = readFileSync(file);
     const isElf = data.toString('latin1', 0, 4) === '\x7fELF';
-    if (!isElf || data.readUInt16LE(18) !== 62) return undefined;
+    if (!isElf || data.readUInt16LE(18) !== machine) return undefined;
     made.push(program(`bench/${family}`, data));
   }
   return made;
@@ -94,6 +101,21 @@ function folders(files) {
   return [...paths].map((path) => ({ type: 'dir', path, mode: 0o755 }));
 }
 
+/** The guests `boot` and `work` of a kernel and the ramdisk `base`, over which the rows' files are laid. */
+export function layOver({ kernel, base, folder }, rows, rowFiles, writeCpio) {
+  const ramdisk = (name, files) => {
+    const initrd = join(folder, name);
+    const over = writeCpio([...folders(files), ...files]);
+    writeFileSync(initrd, Buffer.concat([base, Buffer.alloc((4 - (base.length % 4)) % 4), over]));
+    return { kernel, initrd, folder };
+  };
+  const init = (script) => program('init', Buffer.from(script));
+  return {
+    boot: ramdisk('boot', [init(BOOT_INIT)]),
+    work: ramdisk('work', [...rowFiles, program('bench/text', text()), init(rowsInit(rows))]),
+  };
+}
+
 /**
  * Two guests, `boot` and `work`; of the rows those that can be had, and why the others (by what they need) cannot.
  */
@@ -104,14 +126,6 @@ export async function prepareGuests(rows, folder) {
   if (fetched.status !== 0) throw new Error(fetched.stderr.trim());
   const { Cache, writeCpio } = await sources();
   const cache = new Cache();
-  const base = readFileSync(cache.path('debian', 'initrd'));
-  const ramdisk = (name, files) => {
-    const initrd = join(folder, name);
-    const over = writeCpio([...folders(files), ...files]);
-    writeFileSync(initrd, Buffer.concat([base, Buffer.alloc((4 - (base.length % 4)) % 4), over]));
-    return { kernel: cache.path('debian', 'vmlinuz'), initrd, folder };
-  };
-
   const of = (need) => rows.filter(({ needs }) => needs === need);
   const compiled = compile(new Set(of('compiler').map(({ family }) => family)), folder);
   const debian = of('debian').length > 0 ? debianPrograms(cache) : [];
@@ -120,13 +134,9 @@ export async function prepareGuests(rows, folder) {
     debian: debian ? undefined : 'needs the files of `npm run programs`',
   };
   const possible = rows.filter(({ needs }) => !missing[needs]);
-  const init = program('init', Buffer.from(rowsInit(possible)));
-  const files = [...(compiled ?? []), ...(debian ?? []), program('bench/text', text()), init];
-  return {
-    title: cache.manifest('debian').title,
-    boot: ramdisk('boot', [program('init', Buffer.from(BOOT_INIT))]),
-    work: ramdisk('work', files),
-    possible,
-    missing,
-  };
+  const kernel = cache.path('debian', 'vmlinuz');
+  const base = readFileSync(cache.path('debian', 'initrd'));
+  const files = [...(compiled ?? []), ...(debian ?? [])];
+  const guests = layOver({ kernel, base, folder }, possible, files, writeCpio);
+  return { title: cache.manifest('debian').title, ...guests, possible, missing };
 }

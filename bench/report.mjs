@@ -1,8 +1,5 @@
 /** Medians, ratios and means of what was measured, and the table that shows them. */
 
-/** In a mean no row counts for more than this. */
-const MOST = 2;
-
 export const median = (list) => {
   const sorted = [...list].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -12,32 +9,36 @@ export const median = (list) => {
 /** A row as it is reported; `seconds` are those of each machine's rounds, and why there are none of them otherwise. */
 export function reportRow({ family, name, what }, seconds, missing) {
   if (missing !== undefined) return { family, name, what, missing };
-  const [domzero, qemu] = seconds.map(median);
-  return { family, name, what, domzero, qemu, ratio: qemu && qemu / domzero, seconds };
+  const [domzero, other] = seconds.map(median);
+  return { family, name, what, domzero, other, ratio: other && other / domzero, seconds };
 }
 
-function geometricMean(rows) {
-  const logs = rows.filter(({ ratio }) => ratio).map(({ ratio }) => Math.log(Math.min(ratio, MOST)));
+function geometricMean(rows, most) {
+  const logs = rows.filter(({ ratio }) => ratio).map(({ ratio }) => Math.log(Math.min(ratio, most)));
   return logs.length > 0 ? Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length) : undefined;
 }
 
-/** Geometric means by family, and that of all rows. */
-export function means(rows) {
+/** Geometric means by family, and that of all rows; none counts for more than `most`. */
+export function means(rows, most = Number.POSITIVE_INFINITY) {
   const families = [...new Set(rows.map(({ family }) => family))];
-  const mean = (family) => geometricMean(rows.filter((row) => row.family === family));
-  return { families: Object.fromEntries(families.map((f) => [f, mean(f)])), all: geometricMean(rows) };
+  const mean = (family) =>
+    geometricMean(
+      rows.filter((row) => row.family === family),
+      most,
+    );
+  return { families: Object.fromEntries(families.map((f) => [f, mean(f)])), all: geometricMean(rows, most) };
 }
 
 const number = (x) => (x === undefined ? '' : x >= 100 ? x.toFixed(0) : x.toPrecision(3));
 
 function tableRow({ name, what, missing, ...row }) {
   if (missing !== undefined) return [`  ${name}`, what, '-', '-', '-', missing];
-  return [`  ${name}`, what, number(row.domzero), number(row.qemu), row.ratio?.toFixed(2) ?? '', ''];
+  return [`  ${name}`, what, number(row.domzero), number(row.other), row.ratio?.toFixed(2) ?? '', ''];
 }
 
 /** The table: each family's rows below a line with its mean. */
-function table({ rows, mean, qemu }) {
-  const lines = [['', '', 'Domzero, s', qemu ? 'QEMU TCG, s' : '', qemu ? 'ratio' : '', '']];
+function table({ rows, mean }, column) {
+  const lines = [['', '', 'Domzero, s', column ? `${column}, s` : '', column ? 'ratio' : '', '']];
   for (const [family, ratio] of Object.entries(mean.families)) {
     lines.push([family, '', '', '', ratio?.toFixed(2) ?? '', '']);
     lines.push(...rows.filter((row) => row.family === family).map(tableRow));
@@ -46,14 +47,14 @@ function table({ rows, mean, qemu }) {
   return lines;
 }
 
-export function report(found) {
-  const lines = table(found);
+/** `other` is the machine that ours is compared with: the head of its column (none where ours stands alone), its name. */
+export function report(found, other) {
+  const lines = table(found, other.column);
   const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)));
   const pad = (cell, i) => (i < 2 || i === 5 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]));
-  const other = found.qemu ? `QEMU ${found.qemu} -accel tcg -cpu max` : 'QEMU is not installed: ours alone';
   const text = [
     `${found.date}, ${found.machine}`,
-    `${found.guest}; ${other}`,
+    `${found.guest}; ${other.what}`,
     `medians of ${found.rounds}; the load average was ${found.load.toFixed(1)} before`,
     '',
     ...lines.map((line) => line.map(pad).join('  ').trimEnd()),

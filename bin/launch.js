@@ -3,17 +3,16 @@
 'use strict';
 var fs = require('fs');
 var path = require('path');
-var url = require('url');
 
 module.exports = function launch(name) {
   if (Number(process.versions.node.split('.')[0]) < 20) {
     console.error(name + ': needs Node.js 20 or newer; this is ' + process.version);
     process.exit(1);
   }
-  var program = path.join(__dirname, '..', 'dist', name + '.js');
+  var program = path.join(__dirname, '..', 'dist', name + '.cjs');
   if (!fs.existsSync(program)) {
     console.error(name + ': ' + program + ' is missing; run "npm ci" in ' + path.dirname(__dirname));
     process.exit(1);
   }
-  import(url.pathToFileURL(program).href);
+  require(program);
 };

@@ -3,11 +3,10 @@
  * file. Needs `domzero fetch debian` to work here, and a host that runs the binary.
  */
 import { execFile } from 'node:child_process';
-import { appendFileSync, chmodSync, readFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
+import { appendFileSync, chmodSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { Cache } from '../src/apps/fetch/cache.ts';
 import { writeCpio } from '../src/toolstack/initramfs/cpio.ts';
+import { busybox } from '../tools/busybox.ts';
 import { debian, debianMissing, file, folder, ramdisk, run } from './harness.ts';
 
 const native = process.platform === 'linux' && process.arch === 'x64';
@@ -83,21 +82,6 @@ function data(): Uint8Array {
     pieces.push(block % 4 === 3 ? bytes : Buffer.from(text.repeat(2).slice(0, 32768)));
   }
   return Buffer.concat(pieces);
-}
-
-/** The file /bin/busybox of the ramdisk that was fetched. */
-function busybox(): Uint8Array {
-  const archive = gunzipSync(readFileSync(new Cache().path('debian', 'initrd') as string));
-  const hex = (at: number): number => Number.parseInt(archive.toString('latin1', at, at + 8), 16);
-  const pad = (n: number): number => (n + 3) & ~3;
-  for (let at = 0; ; ) {
-    const size = hex(at + 54);
-    const name = archive.toString('latin1', at + 110, at + 109 + hex(at + 94));
-    const content = pad(at + 110 + hex(at + 94));
-    if (name === 'bin/busybox') return archive.subarray(content, content + size);
-    if (name === 'TRAILER!!!') throw new Error('the ramdisk has no /bin/busybox');
-    at = pad(content + size);
-  }
 }
 
 /** Without a PATH there are the shell's own programs alone, on the host too. */

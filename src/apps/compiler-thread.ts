@@ -35,7 +35,7 @@ export class CompilerThread {
       dummy: mfn * 4096,
       port: this.far,
     };
-    this.worker = new Worker(new URL('./compile-worker.js', import.meta.url), {
+    this.worker = new Worker(new URL('./compile-worker.cjs', import.meta.url), {
       workerData,
       transferList: [this.far],
     });

@@ -1,4 +1,5 @@
 /** A physical CPU's thread: the engine, the hypervisor's code, and the loop that runs vCPUs. */
+import { readFileSync } from 'node:fs';
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { LogLevel } from '../base/log.ts';
 import { nodeHost } from '../host/node/host.ts';
@@ -10,11 +11,18 @@ import { type CompilerChannel, RemoteCompiler } from '../machine/compiler/servic
 import { createEngine } from '../machine/create-engine.ts';
 import { Machine, type WasmMemory } from '../machine/machine.ts';
 import { Profiler } from '../machine/profile/profiler.ts';
+import { compileModule } from '../machine/wasm-api.ts';
 import { GUEST_CR4 } from '../x86/cpuid.ts';
 import type { EngineName } from './args.ts';
 import { CpuProfile, type GuestProfile } from './cpu-profile.ts';
 
 export interface CpuWorkerData {
+  /** The file of the interpreter's WebAssembly module. */
+  readonly interpreter: string;
+}
+
+/** What the thread is sent once there is a machine. */
+export interface CpuMachine {
   readonly memory: WasmMemory;
   readonly pcpu: number;
   readonly codeCacheBytes: number;
@@ -36,16 +44,13 @@ export type CpuMessage =
 
 const port = parentPort;
 if (!port) throw new Error('this file is a worker');
-const data = workerData as CpuWorkerData;
 const say = (message: CpuMessage): void => port.postMessage(message);
 
 const host = nodeHost();
-const machine = Machine.attach(data.memory);
-machine.available = () => host.availableMemory();
-const hv = new Hypervisor(machine, host.clock, (...line) => say({ log: line }), {
-  doorbell: { ring: () => say('upcall') },
-});
-function compileOptions({ codeCacheBytes, compiler }: CpuWorkerData): CompileOptions {
+const interpreter = compileModule(readFileSync((workerData as CpuWorkerData).interpreter));
+port.once('message', run);
+
+function compileOptions(machine: Machine, { codeCacheBytes, compiler }: CpuMachine): CompileOptions {
   const options = { ...COMPILE, codeBytes: codeCacheBytes };
   if (!compiler) return options;
   const channel: CompilerChannel = {
@@ -55,19 +60,28 @@ function compileOptions({ codeCacheBytes, compiler }: CpuWorkerData): CompileOpt
   return { ...options, compiler: new RemoteCompiler(machine, channel) };
 }
 
-const profiler = data.profile ? new Profiler(host.clock) : undefined;
-const engine = createEngine(machine, new HvmPlatform(hv), {
-  compile: data.engine === 'compiler' ? compileOptions(data) : undefined,
-  clock: host.clock,
-  entropy: host.entropy,
-  tscKhz: TSC_KHZ,
-  codeCacheBytes: data.codeCacheBytes,
-  cr4Allowed: GUEST_CR4,
-  forcedEmulation: hv.forcedEmulation,
-  profiler,
-});
-const loop = new PcpuLoop(hv, engine, data.pcpu);
-const profile = profiler && new CpuProfile(hv, profiler, (of) => say({ profile: of }));
-profile?.watch(engine, loop);
-loop.run();
-profile?.end();
+/** Runs guests until the machine stops. */
+function run(given: CpuMachine): void {
+  const machine = Machine.attach(given.memory);
+  machine.available = () => host.availableMemory();
+  const hv = new Hypervisor(machine, host.clock, (...line) => say({ log: line }), {
+    doorbell: { ring: () => say('upcall') },
+  });
+  const profiler = given.profile ? new Profiler(host.clock) : undefined;
+  const engine = createEngine(machine, new HvmPlatform(hv), {
+    compile: given.engine === 'compiler' ? compileOptions(machine, given) : undefined,
+    clock: host.clock,
+    entropy: host.entropy,
+    tscKhz: TSC_KHZ,
+    codeCacheBytes: given.codeCacheBytes,
+    cr4Allowed: GUEST_CR4,
+    forcedEmulation: hv.forcedEmulation,
+    profiler,
+    interpreter,
+  });
+  const loop = new PcpuLoop(hv, engine, given.pcpu);
+  const profile = profiler && new CpuProfile(hv, profiler, (of) => say({ profile: of }));
+  profile?.watch(engine, loop);
+  loop.run();
+  profile?.end();
+}

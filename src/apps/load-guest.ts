@@ -1,4 +1,4 @@
-/** A guest as the user described it: configuration read, images loaded and checked, before anything is started. */
+/** A guest as the user described it: its configuration, read and checked, and then its images. */
 import { readFileSync } from 'node:fs';
 import { LoaderError } from '../toolstack/loader/errors.ts';
 import { loadKernel } from '../toolstack/loader/kernel.ts';
@@ -15,13 +15,16 @@ const OVERHEAD_MIB = 128;
 /** A machine's size is a multiple of this. */
 const STEP_MIB = 4;
 
-export interface LoadedGuest {
+export interface ConfiguredGuest {
   readonly config: DomainConfig;
+  readonly source: ConfigSource;
+}
+export interface LoadedGuest extends ConfiguredGuest {
   readonly images: Images;
 }
 
-export function loadGuests(sources: readonly ConfigSource[], io: RunIo): LoadedGuest[] {
-  const guests = sources.map((source) => loadGuest(source, io));
+export function readConfigs(sources: readonly ConfigSource[], io: RunIo): ConfiguredGuest[] {
+  const guests = sources.map((source) => ({ source, config: readConfig(source, io) }));
   guests.forEach((g, i) => {
     const other = guests.findIndex((o) => o.config.name === g.config.name);
     if (other === i) return;
@@ -31,7 +34,7 @@ export function loadGuests(sources: readonly ConfigSource[], io: RunIo): LoadedG
   return guests;
 }
 
-function loadGuest(source: ConfigSource, io: RunIo): LoadedGuest {
+function readConfig(source: ConfigSource, io: RunIo): DomainConfig {
   try {
     const parsed = parseConfig(source.text, source.path, [...source.overrides]);
     const config = readDomainConfig(parsed, { entropy: io.host.entropy, warn: (line) => io.message(line) });
@@ -39,23 +42,27 @@ function loadGuest(source: ConfigSource, io: RunIo): LoadedGuest {
       const message = `${source.path}: guests of type "${config.type}" are not supported yet; use type = "pvh"`;
       throw new AppError(EXIT.config, message);
     }
-    return { config, images: loadImages(config, source, io) };
+    if (config.kernel === undefined) throw new AppError(EXIT.config, `${source.path}: no kernel given`);
+    return config;
   } catch (e) {
     if (e instanceof ConfigError) throw new AppError(EXIT.config, formatConfigError(e), { cause: e });
-    if (e instanceof LoaderError)
-      throw new AppError(EXIT.image, `${source.path}: ${e.message}`, { cause: e });
     throw e;
   }
 }
 
-function loadImages(config: DomainConfig, source: ConfigSource, io: RunIo): Images {
-  if (config.kernel === undefined) throw new AppError(EXIT.config, `${source.path}: no kernel given`);
-  io.progress(`loading ${config.kernel}`);
-  const kernel = loadKernel(readImage(config.kernel, source, io), config.kernel, 'pvh');
-  return {
-    kernel,
-    ramdisk: config.ramdisk === undefined ? undefined : readImage(config.ramdisk, source, io),
-  };
+export function loadImages({ config, source }: ConfiguredGuest, io: RunIo): Images {
+  const name = config.kernel!;
+  io.progress(`loading ${name}`);
+  const file = readImage(name, source, io);
+  try {
+    return {
+      kernel: loadKernel(file, name, 'pvh'),
+      ramdisk: config.ramdisk === undefined ? undefined : readImage(config.ramdisk, source, io),
+    };
+  } catch (e) {
+    if (!(e instanceof LoaderError)) throw e;
+    throw new AppError(EXIT.image, `${source.path}: ${e.message}`, { cause: e });
+  }
 }
 
 function readImage(name: string, source: ConfigSource, io: RunIo): Uint8Array {
@@ -70,7 +77,7 @@ function readImage(name: string, source: ConfigSource, io: RunIo): Uint8Array {
 }
 
 /** MiB of the machine: what was asked for, or the default, or what the guests need. */
-export function machineSize(guests: readonly LoadedGuest[], options: RunOptions): number {
+export function machineSize(guests: readonly ConfiguredGuest[], options: RunOptions): number {
   const beside = OVERHEAD_MIB + Math.ceil(options.codeCacheBytes / 2 ** 20);
   const wanted = guests.reduce((sum, g) => sum + Math.ceil(g.config.targetMemkb / 1024), beside);
   const mib = Math.ceil((options.memoryMiB ?? Math.max(DEFAULT_MACHINE_MIB, wanted)) / STEP_MIB) * STEP_MIB;

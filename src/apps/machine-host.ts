@@ -1,5 +1,4 @@
 /** One machine with its hypervisor and domain 0, on this thread; the guests' CPUs are workers. */
-import { Worker } from 'node:worker_threads';
 import type { Host } from '../base/host.ts';
 import type { LogSink } from '../base/log.ts';
 import { makeLogger } from '../base/log.ts';
@@ -13,7 +12,8 @@ import { Machine } from '../machine/machine.ts';
 import { sharedMemory } from '../machine/wasm-api.ts';
 import { CompilerThread } from './compiler-thread.ts';
 import type { GuestProfile } from './cpu-profile.ts';
-import type { CpuMessage, CpuWorkerData } from './cpu-worker.ts';
+import type { CpuThread } from './cpu-thread.ts';
+import type { CpuMessage } from './cpu-worker.ts';
 import { AppError, EXIT } from './exit-status.ts';
 import type { RunOptions } from './guest-run.ts';
 
@@ -38,9 +38,8 @@ export class MachineHost {
   /** A guest that was profiled is gone. */
   onProfile: (profile: GuestProfile) => void = () => {};
   private readonly gate: Dom0Gate;
-  private readonly worker: Worker;
+  private readonly cpu: CpuThread;
   private readonly compiler: CompilerThread | undefined;
-  private readonly failed: Promise<never>;
 
   private constructor(
     machine: Machine,
@@ -48,14 +47,14 @@ export class MachineHost {
     gate: Dom0Gate,
     host: Host,
     log: LogSink,
-    worker: Worker,
+    cpu: CpuThread,
     compiler: CompilerThread | undefined,
   ) {
     this.machine = machine;
     this.compiler = compiler;
     this.hv = hv;
     this.gate = gate;
-    this.worker = worker;
+    this.cpu = cpu;
     this.kernel = startKernel(gate, host.timers, log);
     const storeLog = makeLogger('xenstored', log);
     const { kernel } = this;
@@ -68,22 +67,10 @@ export class MachineHost {
     });
     this.xs = connectLocal(this.store, 'toolstack');
     this.consoles = new ConsoleDaemon(kernel, host.timers, log);
-    this.failed = new Promise((_, reject) => {
-      worker.on('error', (e) =>
-        reject(new AppError(EXIT.failed, `the guests' CPU failed: ${e.stack ?? e}`, { cause: e })),
-      );
-    });
-    this.failed.catch(() => {});
-    worker.on('message', (m: CpuMessage) => {
-      if (m === 'upcall') this.gate.upcall();
-      else if ('compiler' in m) compiler?.start(machine, m.compiler, log);
-      else if ('profile' in m) this.onProfile(m.profile);
-      else log(...m.log);
-    });
   }
 
-  /** Starts a machine of `mib` MiB. Throws AppError where the host cannot give it. */
-  static start(mib: number, options: MachineOptions, host: Host, log: LogSink): MachineHost {
+  /** Starts a machine of `mib` MiB on a CPU. Throws AppError where the host cannot give it. */
+  static start(cpu: CpuThread, mib: number, options: MachineOptions, host: Host, log: LogSink): MachineHost {
     const size = mib * MIB;
     const machine = MachineHost.makeMachine(size, host);
     let ring = (): void => {};
@@ -94,17 +81,18 @@ export class MachineHost {
     const gate = new Dom0Gate(hv);
     ring = () => setImmediate(() => gate.upcall());
     const compiler = options.engine === 'compiler' ? CompilerThread.create() : undefined;
-    const workerData: CpuWorkerData = {
+    const { codeCacheBytes, engine } = options;
+    const data = {
       memory: machine.memory,
       pcpu: 0,
-      codeCacheBytes: options.codeCacheBytes,
-      engine: options.engine,
+      codeCacheBytes,
+      engine,
       profile,
       compiler: compiler?.end,
     };
-    const transferList = compiler ? [compiler.end] : [];
-    const worker = new Worker(new URL('./cpu-worker.js', import.meta.url), { workerData, transferList });
-    return new MachineHost(machine, hv, gate, host, log, worker, compiler);
+    const m = new MachineHost(machine, hv, gate, host, log, cpu, compiler);
+    cpu.run(data, (message) => m.received(message, log));
+    return m;
   }
 
   private static makeMachine(size: number, host: Host): Machine {
@@ -121,9 +109,11 @@ export class MachineHost {
     }
   }
 
-  /** Rejects if the CPU's thread dies; that is a bug of ours, not a guest's doing. */
-  get failure(): Promise<never> {
-    return this.failed;
+  private received(message: CpuMessage, log: LogSink): void {
+    if (message === 'upcall') this.gate.upcall();
+    else if ('compiler' in message) this.compiler?.start(this.machine, message.compiler, log);
+    else if ('profile' in message) this.onProfile(message.profile);
+    else log(...message.log);
   }
 
   /**
@@ -132,10 +122,9 @@ export class MachineHost {
    */
   async stop(): Promise<void> {
     this.gate.onUpcall = undefined;
-    const exited = new Promise<void>((resolve) => this.worker.once('exit', () => resolve()));
     for (let id = 0; id < this.hv.pcpuCount; id++) this.hv.stopPcpu(id);
-    const patience = setTimeout(() => void this.worker.terminate(), STOP_MS);
-    await exited;
+    const patience = setTimeout(() => this.cpu.terminate(), STOP_MS);
+    await this.cpu.exited;
     clearTimeout(patience);
     this.compiler?.stop();
   }

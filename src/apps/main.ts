@@ -3,8 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseCommand, type RunCommand, USAGE } from './args.ts';
 import { EXIT, type ExitStatus } from './exit-status.ts';
-import { Cache } from './fetch/cache.ts';
-import { ENTRY, fetchDebian } from './fetch/debian.ts';
+import { Cache, ENTRY } from './fetch/cache.ts';
 import type { RunGuests } from './guest-run.ts';
 import type { ProgramParts } from './program.ts';
 import { runCommand } from './run.ts';
@@ -27,8 +26,8 @@ async function fetch(parts: MainParts, mirror: string | undefined, force: boolea
   const cache = new Cache();
   const kept = force ? undefined : cache.has(ENTRY) && cache.manifest(ENTRY);
   const from = mirror ?? (process.env.DOMZERO_MIRROR || undefined);
-  const manifest =
-    kept || (await fetchDebian({ mirror: from, cache, progress: (note) => progress.show(note) }));
+  const options = { mirror: from, cache, progress: (note: string) => progress.show(note) };
+  const manifest = kept || (await (await import('./fetch/debian.ts')).fetchDebian(options));
   progress.clear();
   parts.message(`${kept ? 'in the cache' : 'fetched'}: ${manifest.title}`);
   return EXIT.ok;

@@ -5,9 +5,10 @@ import { BuildError } from '../toolstack/builder/errors.ts';
 import { type CreatedDomain, createDomain } from '../toolstack/ops/create.ts';
 import { actionFor, type DomainEnd, DomainWatcher } from '../toolstack/ops/lifecycle.ts';
 import { initDom0Tree, removeDomainTree, writeDomainTree } from '../toolstack/ops/xenstore-layout.ts';
+import type { CpuThread } from './cpu-thread.ts';
 import { AppError, EXIT, type ExitStatus } from './exit-status.ts';
-import type { GuestConsole, RunGuests, RunIo, RunOptions } from './guest-run.ts';
-import { type LoadedGuest, loadGuests, machineSize } from './load-guest.ts';
+import type { ConfigSource, GuestConsole, RunIo, RunOptions } from './guest-run.ts';
+import { type LoadedGuest, loadImages, machineSize, readConfigs } from './load-guest.ts';
 import { MachineHost } from './machine-host.ts';
 
 /** A guest that lives for less than this, so many times in a row, is not restarted again. */
@@ -25,26 +26,32 @@ const HAPPENED: Readonly<Record<DomainEnd['reason'], string>> = {
   gone: 'was destroyed',
 };
 
-export const runGuests: RunGuests = async (sources, options, io) => {
-  const guests = loadGuests(sources, io);
-  const consoles = io.consoles(guests.map((g) => g.config.name));
-  const machine = MachineHost.start(machineSize(guests, options), options, io.host, io.log);
+/** As the `RunGuests` of guest-run.ts, on a CPU that has no machine yet. */
+export async function runGuests(
+  cpu: CpuThread,
+  sources: readonly ConfigSource[],
+  options: RunOptions,
+  io: RunIo,
+): Promise<ExitStatus> {
+  const configs = readConfigs(sources, io);
+  const machine = MachineHost.start(cpu, machineSize(configs, options), options, io.host, io.log);
   const names = new Map<number, string>();
   machine.onProfile = (p) => io.profiled(names.get(p.domid) ?? `domain ${p.domid}`, p);
-  await initDom0Tree(machine.xs);
-  const socket = options.xenstoreSocket
-    ? await serveXenStore(machine.store, options.xenstoreSocket)
-    : undefined;
-  const watcher = new DomainWatcher(machine.kernel, machine.store);
-  const run = new Run(machine, watcher, options, io, names);
+  let socket: Awaited<ReturnType<typeof serveXenStore>> | undefined;
   try {
+    const guests = configs.map((g) => ({ ...g, images: loadImages(g, io) }));
+    const consoles = io.consoles(guests.map((g) => g.config.name));
+    await initDom0Tree(machine.xs);
+    if (options.xenstoreSocket) socket = await serveXenStore(machine.store, options.xenstoreSocket);
+    const watcher = new DomainWatcher(machine.kernel, machine.store);
+    const run = new Run(machine, watcher, options, io, names);
     const all = Promise.all(guests.map((g, i) => run.guest(g, consoles[i]!))).then(() => run.status);
-    return await Promise.race([all, run.interrupted(), machine.failure]);
+    return await Promise.race([all, run.interrupted(), cpu.failure]);
   } finally {
     await socket?.close();
     await machine.stop();
   }
-};
+}
 
 /** A guest from its start to its end. */
 interface Life {

@@ -10,7 +10,7 @@ import { parseCommandLine } from './command-line.ts';
 import { CON_RING_BYTES } from './console.ts';
 import { createDomain, createVcpu, type DomainSpec } from './domain/domain.ts';
 import { Hypervisor, type HypervisorOptions } from './hypervisor.ts';
-import { populatePage } from './mm/physmap.ts';
+import { populatePages } from './mm/physmap.ts';
 import {
   DOMAIN_TYPE,
   domainRecord,
@@ -113,9 +113,7 @@ function makeDom0(hv: Hypervisor, mib: number): void {
   if (dom < 0) throw new Error('no memory for domain 0');
   const pages = mib * 256;
   domainRecord.maxPages.set(mem, dom, pages);
-  for (let gfn = 0; gfn < pages; gfn++) {
-    if (populatePage(hv, dom, gfn) !== 0) throw new Error(`no memory for domain 0's ${mib} MiB`);
-  }
+  if (populatePages(hv, dom, 0, pages) !== 0) throw new Error(`no memory for domain 0's ${mib} MiB`);
   const v = createVcpu(hv, dom, 0);
   if (v < 0) throw new Error('no memory for the vCPU of domain 0');
   vcpuRecord.online.set(mem, v, 1);

@@ -24,8 +24,11 @@ import { type CreateDomain, type DomainInfo, type E820Entry, readDomainInfo } fr
 import type { EventChannels } from './events.ts';
 import { type Arg, type Hypercalls, KernelError } from './hypercall.ts';
 
-/** Frame numbers of one populate_physmap call; an array of them fits in a frame. */
+/** Extents of one populate_physmap call; an array of their frame numbers fits in a frame. */
 const POPULATE_BATCH = 512;
+/** Large extents are of 2 MiB. */
+const LARGE_ORDER = 9;
+const LARGE = 1 << LARGE_ORDER;
 const INFO_BATCH = Math.floor(4096 / abi.xen_domctl_getdomaininfo.$.size);
 /** How often a destruction that is under way is asked about. */
 const DESTROY_POLL_MS = 2;
@@ -171,21 +174,35 @@ export class Domctl {
     return all;
   }
 
-  /** Gives a domain pages of RAM at consecutive guest frames. */
+  /** Gives a domain pages of RAM at consecutive guest frames, in large extents as far as they can be had. */
   populatePhysmap(domid: number, start: number, count: number): void {
-    const s = xenmem.xen_memory_reservation;
-    for (let done = 0; done < count; done += POPULATE_BATCH) {
-      const n = Math.min(POPULATE_BATCH, count - done);
-      this.calls.withArgs([s.$.size, n * 8], (arg, list) => {
-        for (let i = 0; i < n; i++) this.mem.setN64(list!.at + i * 8, start + done + i);
-        s.extent_start.set(this.mem, arg!.at, list!.gpa);
-        s.nr_extents.set(this.mem, arg!.at, n);
-        s.domid.set(this.mem, arg!.at, domid);
-        const what = `memory for domain ${domid}`;
-        const made = this.calls.call(what, __HYPERVISOR_memory_op, xenmem.XENMEM_populate_physmap, arg!.gpa);
-        if (made !== n) throw new KernelError(`${what}: ${done + made} of ${count} pages`, 'ENOMEM');
-      });
+    let large = true;
+    for (let done = 0; done < count; ) {
+      const gfn = start + done;
+      const left = count - done;
+      const order = large && gfn % LARGE === 0 && left >= LARGE ? LARGE_ORDER : 0;
+      const wanted = order ? Math.floor(left / LARGE) : Math.min(left, LARGE - (gfn % LARGE));
+      const extents = Math.min(wanted, POPULATE_BATCH);
+      const made = this.populateExtents(domid, gfn, extents, order);
+      done += made << order;
+      if (made === extents) continue;
+      if (!order) throw new KernelError(`memory for domain ${domid}: ${done} of ${count} pages`, 'ENOMEM');
+      large = false;
     }
+  }
+
+  /** Answers how many extents the domain got. */
+  private populateExtents(domid: number, start: number, count: number, order: number): number {
+    const s = xenmem.xen_memory_reservation;
+    return this.calls.withArgs([s.$.size, count * 8], (arg, list) => {
+      for (let i = 0; i < count; i++) this.mem.setN64(list!.at + i * 8, start + (i << order));
+      s.extent_start.set(this.mem, arg!.at, list!.gpa);
+      s.nr_extents.set(this.mem, arg!.at, count);
+      s.extent_order.set(this.mem, arg!.at, order);
+      s.domid.set(this.mem, arg!.at, domid);
+      const what = `memory for domain ${domid}`;
+      return this.calls.call(what, __HYPERVISOR_memory_op, xenmem.XENMEM_populate_physmap, arg!.gpa);
+    });
   }
 
   setMemoryMap(domid: number, entries: readonly E820Entry[]): void {

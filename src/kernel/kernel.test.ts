@@ -230,6 +230,24 @@ describe('domctl', () => {
     expect(kernel.domctl.getDomainInfo(domid)).toBeUndefined();
   });
 
+  it('gives memory in large pieces, contiguous in the machine, where it is aligned', () => {
+    const domid = create();
+    kernel.domctl.maxMem(domid, 1100 * 4);
+    kernel.domctl.populatePhysmap(domid, 500, 600);
+    const at = (gfn: number): number => gfnToMfn(w.hv, w.hv.domain(domid), gfn);
+    expect(at(1023)).toBe(at(512) + 511);
+    expect([at(499), at(1100)]).toEqual([-1, -1]);
+    expect(kernel.domctl.getDomainInfo(domid)?.totPages).toBe(600);
+  });
+
+  it('replaces the memory that a large piece is put upon', () => {
+    const domid = create();
+    kernel.domctl.maxMem(domid, 600 * 4);
+    kernel.domctl.populatePhysmap(domid, 5, 1);
+    kernel.domctl.populatePhysmap(domid, 0, 512);
+    expect(kernel.domctl.getDomainInfo(domid)?.totPages).toBe(512);
+  });
+
   it('says how much memory there was when it runs out', () => {
     const domid = create();
     kernel.domctl.maxMem(domid, 10 * 4);

@@ -58,6 +58,10 @@ export const cpuState = struct(
     shadow: at(212, u32),
     /** Not 0: somebody wants to see the accesses, so the TLBs are not filled without the engine. */
     watched: at(216, u32),
+    /** While a compiled region runs: flags that are described, see compiler/region-flags.ts. */
+    flagX: at(224, u64),
+    flagY: at(232, u64),
+    flagKind: at(240, u64),
     /** Linear base of each segment, [6] always 0. 64-bit, wrapped. */
     segBase: at(256, array(u64, 8)),
     /** Code size in bits that CS selects: 16, 32 or 64. */
@@ -99,6 +103,17 @@ export const cpuState = struct(
     listed: at(480, u32),
     /** Which of the open entries makes room next. */
     openNext: at(484, u32),
+    /** A fault was delivered between two turns: the next one goes on at rip. */
+    redirected: at(488, u32),
+    /** Machine address of the code cache's index, see interp/code-fill.ts. */
+    codeIndex: at(492, u32),
+    /** The address space that runs: its record's place from the start of the block (0: none yet); which one goes next. */
+    space: at(496, u32),
+    nextSpace: at(500, u32),
+    /** Changes of address space so far. */
+    switches: at(504, u32),
+    /** Not 0: no port is there to be read. */
+    noPorts: at(508, u32),
     /** Such entries, open or closed (TAG_CLOSED), and the low words of their tags when open. */
     openEntry: at(2048, array(u32, OPEN_ENTRIES)),
     openTag: at(2080, array(u32, OPEN_ENTRIES)),

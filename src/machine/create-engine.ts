@@ -1,4 +1,4 @@
-/** A CPU on a machine: builds and instantiates the interpreter's module. */
+/** A CPU on a machine: instantiates the interpreter's module, and builds it where it was not built before. */
 import { buildDriver } from './compiler/driver.ts';
 import type { FunctionTable } from './compiler/regions.ts';
 import { type EngineOptions, SoftwareCpu } from './engine/engine.ts';
@@ -7,19 +7,19 @@ import { ticks } from './engine/services.ts';
 import { buildInterpreter } from './interp/build.ts';
 import type { Machine } from './machine.ts';
 import type { Platform } from './platform.ts';
-import { instantiate } from './wasm-api.ts';
+import { compileModule, instantiate, instantiateModule } from './wasm-api.ts';
 
 export function createEngine(machine: Machine, platform: Platform, options: EngineOptions): SoftwareCpu {
-  // the import must not ask for more than the memory's maximum, nor for a larger one
-  const exports = instantiate(buildInterpreter(1, machine.maxPages), machine.memory, {
+  const module = options.interpreter ?? compileModule(buildInterpreter(1, machine.maxPages));
+  const exports = instantiateModule(module, machine.memory, {
     ticks: () => (options.clockCounts ? -1 : ticks(options)),
   }) as unknown as InterpreterExports;
   const engine = new SoftwareCpu(machine, platform, exports, options);
   if (options.compile) {
     const bytes = buildDriver(1, machine.maxPages, options.profiler !== undefined);
     const driver = instantiate(bytes, machine.memory, {
-      run: exports.run,
-      fill: exports.fill,
+      run: exports.turn,
+      fill: exports.serve,
     });
     engine.compileWith(
       driver as unknown as Runner,

@@ -29,6 +29,8 @@ const header = struct('machine_header', {
   /** For the layer above: the address of its own root record. */
   root: u32,
   rootLock: u32,
+  /** Frames from here on were never handed out: they are zero. */
+  fresh: u32,
 });
 
 /** Owner of a frame that belongs to no domain: free or the hypervisor's own. */
@@ -52,8 +54,6 @@ export const frameInfo = struct('frame_info', {
 
 /** frameInfo.flags: the frame may be in a write TLB. */
 export const FRAME_WRITTEN = 1;
-/** frameInfo.flags of a free frame: it has been used. */
-const FRAME_DIRTY = 0x4000;
 
 const HEADER = 0x1000;
 /** Where the address of the frame table is. */
@@ -90,9 +90,10 @@ export class Machine {
     header.frameTable.set(mem, HEADER, table);
     header.freeFrames.set(mem, HEADER, frames);
     const first = Math.ceil(end / 4096);
-    for (let f = 0; f < first; f++) m.mark(f, true);
-    for (let f = 0; f < frames; f++) frameInfo.owner.set(mem, m.frame(f), OWNER_NONE);
+    m.mark(0, first, true);
+    m.own(0, frames, OWNER_NONE, 0);
     header.hint.set(mem, HEADER, first);
+    header.fresh.set(mem, HEADER, first);
     header.freeFrames.set(mem, HEADER, frames - first);
     header.magic.set(mem, HEADER, MAGIC);
     return m;
@@ -147,14 +148,11 @@ export class Machine {
     try {
       const mfn = this.findRun(count);
       if (mfn < 0 || !this.ensure((mfn + count) * 4096)) return -1;
-      for (let f = mfn; f < mfn + count; f++) {
-        this.mark(f, true);
-        const info = this.frame(f);
-        if (frameInfo.flags.get(mem, info) & FRAME_DIRTY) mem.fill(f * 4096, 4096);
-        mem.fill(info, frameInfo.$.size);
-        frameInfo.owner.set(mem, info, owner);
-        frameInfo.count.set(mem, info, 1);
-      }
+      this.mark(mfn, count, true);
+      this.own(mfn, count, owner, 1);
+      const fresh = header.fresh.get(mem, HEADER);
+      mem.fill(mfn * 4096, Math.max(0, Math.min(fresh - mfn, count)) * 4096);
+      header.fresh.set(mem, HEADER, Math.max(fresh, mfn + count));
       header.hint.set(mem, HEADER, mfn + count);
       header.freeFrames.set(mem, HEADER, this.freeFrames - count);
       return mfn;
@@ -167,22 +165,44 @@ export class Machine {
   freeFrameRun(mfn: number, count = 1): void {
     const { mem } = this;
     lock(mem, header.allocLock.addr(HEADER));
+    this.mark(mfn, count, false);
     for (let f = mfn; f < mfn + count; f++) {
-      this.mark(f, false);
       const info = this.frame(f);
       frameInfo.owner.set(mem, info, OWNER_NONE);
       frameInfo.count.set(mem, info, 0);
-      frameInfo.flags.set(mem, info, FRAME_DIRTY);
+      frameInfo.flags.set(mem, info, 0);
     }
     header.hint.set(mem, HEADER, Math.min(header.hint.get(mem, HEADER), mfn));
     header.freeFrames.set(mem, HEADER, this.freeFrames + count);
     unlock(mem, header.allocLock.addr(HEADER));
   }
 
-  private mark(f: number, used: boolean): void {
-    const a = header.bitmap.get(this.mem, HEADER) + (f >>> 3);
-    const bit = 1 << (f & 7);
-    this.mem.setU8(a, used ? this.mem.u8(a) | bit : this.mem.u8(a) & ~bit);
+  /** Marks a run of frames in the bitmap, by the byte where it can. */
+  private mark(first: number, count: number, used: boolean): void {
+    const { mem } = this;
+    const bitmap = header.bitmap.get(mem, HEADER);
+    for (let f = first, left = count; left > 0; ) {
+      const a = bitmap + (f >>> 3);
+      const bytes = f & 7 ? 0 : left >>> 3;
+      const bit = 1 << (f & 7);
+      if (bytes > 0) mem.fill(a, bytes, used ? 0xff : 0);
+      else mem.setU8(a, used ? mem.u8(a) | bit : mem.u8(a) & ~bit);
+      f += bytes * 8 || 1;
+      left -= bytes * 8 || 1;
+    }
+  }
+
+  /** New records for a run of frames: the first is copied to one, those to two more, and so on. */
+  private own(mfn: number, count: number, owner: number, references: number): void {
+    const { mem } = this;
+    const { size } = frameInfo.$;
+    const info = this.frame(mfn);
+    mem.fill(info, size);
+    frameInfo.owner.set(mem, info, owner);
+    frameInfo.count.set(mem, info, references);
+    for (let done = 1; done < count; done *= 2) {
+      mem.move(info + done * size, info, Math.min(done, count - done) * size);
+    }
   }
 
   private findRun(count: number): number {
@@ -197,6 +217,11 @@ export class Machine {
     let run = 0;
     for (let f = from; f < to; f++) {
       if (run === 0 && (f & 7) === 0 && this.mem.u8(bitmap + (f >>> 3)) === 0xff) {
+        f += 7;
+        continue;
+      }
+      if ((f & 7) === 0 && count - run > 8 && this.mem.u8(bitmap + (f >>> 3)) === 0) {
+        run += 8;
         f += 7;
         continue;
       }

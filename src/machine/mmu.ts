@@ -49,11 +49,8 @@ const RSVD_PDPTE_LO = 0x1e6;
 /** Reserved in a 4 MB page's entry: bits 20:13 are address bits 39:32 (PSE-36). */
 const RSVD_4M = 1 << 21;
 /** Page-fault error code bits. */
-const PF_P = 1;
-const PF_W = 2;
-const PF_U = 4;
-const PF_RSVD = 8;
-const PF_I = 16;
+export const PF = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as const;
+const { present: PF_P, write: PF_W, user: PF_U, reserved: PF_RSVD, fetch: PF_I } = PF;
 
 /**
  * What SMAP says of a supervisor's access to a user page: EFLAGS.AC decides, or (system structures) it is forbidden in

@@ -38,13 +38,38 @@ export function p2mGet(m: Mem, root: number, gfn: number): number {
 /** Sets the entry for `gfn`; `allocLeaf` gives a zeroed page's machine address, or 0 when there is none. */
 export function p2mSet(m: Mem, root: number, gfn: number, entry: number, allocLeaf: () => number): boolean {
   if (gfn >= P2M_FRAMES) return false;
-  let leaf = m.u32(root + (gfn >>> 10) * 4);
-  if (leaf === 0) {
-    if (entry === 0) return true;
-    leaf = allocLeaf();
-    if (leaf === 0) return false;
-    m.setU32(root + (gfn >>> 10) * 4, leaf);
+  if (entry === 0 && m.u32(root + (gfn >>> 10) * 4) === 0) return true;
+  const leaf = leafFor(m, root, gfn, allocLeaf);
+  if (leaf !== 0) m.setU32(leaf + (gfn & 1023) * 4, entry);
+  return leaf !== 0;
+}
+
+/** Sees to it that `count` gfns from one on have leaves; false when one of them has an entry, or there is no memory. */
+export function p2mReserve(
+  m: Mem,
+  root: number,
+  gfn: number,
+  count: number,
+  allocLeaf: () => number,
+): boolean {
+  for (let at = gfn; at < gfn + count; at++) {
+    const leaf = leafFor(m, root, at, allocLeaf);
+    if (leaf === 0 || m.u32(leaf + (at & 1023) * 4) !== 0) return false;
   }
-  m.setU32(leaf + (gfn & 1023) * 4, entry);
   return true;
+}
+
+/** Sets the entries for as many gfns that `p2mReserve` found free, for consecutive frames. */
+export function p2mSetRun(m: Mem, root: number, gfn: number, entry: number, count: number): void {
+  for (let i = 0; i < count; i++) {
+    const leaf = m.u32(root + ((gfn + i) >>> 10) * 4);
+    m.setU32(leaf + ((gfn + i) & 1023) * 4, entry + i);
+  }
+}
+
+/** The leaf page for `gfn`, made if need be; 0 when there is no memory. */
+function leafFor(m: Mem, root: number, gfn: number, allocLeaf: () => number): number {
+  const slot = root + (gfn >>> 10) * 4;
+  if (m.u32(slot) === 0) m.setU32(slot, allocLeaf());
+  return m.u32(slot);
 }

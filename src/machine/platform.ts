@@ -10,8 +10,8 @@ export interface Platform {
   /** Reads an MSR that the engine does not own: out[0] low, out[1] high. False: #GP(0). */
   rdmsr(cpu: number, index: number, out: Uint32Array): boolean;
   wrmsr(cpu: number, index: number, lo: number, hi: number): boolean;
-  /** size 1, 2 or 4. */
-  ioRead(cpu: number, port: number, size: number): number;
+  /** size 1, 2 or 4. Where it is left out no port is there to be read: all of them read as ones. */
+  ioRead?(cpu: number, port: number, size: number): number;
   ioWrite(cpu: number, port: number, size: number, value: number): void;
   /** Guest-physical accesses to p2m type mmio and to holes. size 1 to 8: out[0] low, out[1] high. */
   mmioRead(cpu: number, gpa: number, size: number, out: Uint32Array): void;

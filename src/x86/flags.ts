@@ -54,20 +54,20 @@ export function putFlags(
 /** Flags of r = x + y (+ carry). */
 export function flagsAdd(e: Sem, z: Size, x: Var, y: Var, r: Var): void {
   const compute = (): void => e.setFlags(e.get(r), carryVector(e, z, x, y, r));
-  putFlags(e, [x, y, r], compute, { kind: 'result', r });
+  putFlags(e, [x, y, r], compute, { kind: 'add', z, x, y, r });
 }
 /** Flags of r = x - y. */
 export function flagsSub(e: Sem, z: Size, x: Var, y: Var, r: Var): void {
   const compute = (): void => e.setFlags(e.get(r), carryVector(e, z, r, y, x));
-  putFlags(e, [x, y, r], compute, { kind: 'sub', x, y, r });
+  putFlags(e, [x, y, r], compute, { kind: 'sub', z, x, y, r });
 }
 /** Flags of r = x - y - borrow. */
 export function flagsBorrow(e: Sem, z: Size, x: Var, y: Var, r: Var): void {
   const compute = (): void => e.setFlags(e.get(r), carryVector(e, z, r, y, x));
-  putFlags(e, [x, y, r], compute, { kind: 'result', r });
+  putFlags(e, [x, y, r], compute, { kind: 'borrow', z, x, y, r });
 }
-export function flagsLogic(e: Sem, r: Var): void {
-  putFlags(e, [r], () => e.setFlags(e.get(r), e.c(0)), { kind: 'logic', r });
+export function flagsLogic(e: Sem, z: Size, r: Var): void {
+  putFlags(e, [r], () => e.setFlags(e.get(r), e.c(0)), { kind: 'logic', z, r });
 }
 /** INC and DEC: like ADD and SUB of 1, but CF stays. */
 export function flagsKeepCarry(e: Sem, z: Size, x: Var, one: Var, r: Var, subtract: boolean): void {
@@ -78,7 +78,7 @@ export function flagsKeepCarry(e: Sem, z: Size, x: Var, one: Var, r: Var, subtra
     const flip = e.let(e.and(differ, e.big(TOP2)));
     e.setFlags(e.get(r), e.xor(vec, flip));
   };
-  putFlags(e, [x, one, r], compute, { kind: 'result', r }, true);
+  putFlags(e, [x, one, r], compute, { kind: 'result', z, r }, true);
 }
 /** Flags from a result, a carry (0 or 1) and an overflow (0 or 1); AF cleared. */
 export function flagsFrom(e: Sem, r: Var, cf: Var, of: Var): void {

@@ -31,6 +31,8 @@ export interface Manifest {
 }
 
 export const FORMAT = 2;
+/** The one entry that there is so far. */
+export const ENTRY = 'debian';
 const MANIFEST = 'manifest.json';
 /** Temporary names; leftovers of a run that was killed are removed after a day. */
 const TEMPORARY = /^\.tmp-/;

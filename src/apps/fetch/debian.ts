@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { busyboxRamdisk } from '../../toolstack/initramfs/busybox.ts';
 import { AppError, EXIT } from '../exit-status.ts';
 import { Apt, type DebPackage, type PackageSource, type RunProgram } from './apt.ts';
-import type { Cache, Manifest } from './cache.ts';
+import { type Cache, ENTRY, type Manifest } from './cache.ts';
 import { hasProgram } from './commands.ts';
 import { fileFromDeb } from './deb.ts';
 import { Mirror } from './mirror.ts';
@@ -17,7 +17,6 @@ import { Mirror } from './mirror.ts';
 const KERNEL = 'linux-image-cloud-amd64';
 const KERNEL_VERSIONED = /^linux-image-\d\S*-cloud-amd64$/;
 const BUSYBOX = 'busybox-static';
-export const ENTRY = 'debian';
 
 /** Debian's releases by code name. */
 const RELEASES: Readonly<Record<string, string>> = {

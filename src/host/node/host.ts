@@ -1,5 +1,4 @@
 /** The host interfaces on Node: monotonic and wall clock, entropy, timers, available memory. */
-import { randomFillSync } from 'node:crypto';
 import type { Clock, Entropy, Host, Timers } from '../../base/host.ts';
 import { availableMemory } from './memory.ts';
 
@@ -41,9 +40,15 @@ export function nodeClock(): Clock {
   };
 }
 
+/** What getRandomValues gives at a time. */
+const ENTROPY_BYTES = 65536;
+
+// The global loads its module when it is first used, which few threads ever do.
 const entropy: Entropy = {
   fill(bytes) {
-    randomFillSync(bytes);
+    for (let at = 0; at < bytes.length; at += ENTROPY_BYTES) {
+      crypto.getRandomValues(bytes.subarray(at, at + ENTROPY_BYTES));
+    }
   },
 };
 

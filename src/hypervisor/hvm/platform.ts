@@ -66,10 +66,6 @@ export class HvmPlatform implements Platform, LapicEnv {
     return false;
   }
 
-  ioRead(_cpu: number, _port: number, size: number): number {
-    return size === 4 ? 0xffff_ffff : 2 ** (size * 8) - 1;
-  }
-
   ioWrite(cpu: number, port: number, size: number, value: number): void {
     if (port !== XEN_HVM_DEBUGCONS_IOPORT || size !== 1) return;
     this.hv.enter();

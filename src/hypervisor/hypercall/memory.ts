@@ -13,7 +13,7 @@ import { e820entry } from '../../abi/hvm_e820.ts';
 import * as m from '../../abi/memory.ts';
 import { DOMID_SELF } from '../../abi/xen.ts';
 import type { Caller } from '../guest-copy.ts';
-import { populatePage, removePage } from '../mm/physmap.ts';
+import { populatePages, removePage } from '../mm/physmap.ts';
 import { domainRecord, rootRecord } from '../records.ts';
 import { acquireResource, addToPhysmap, addToPhysmapBatch, removeFromPhysmap } from './physmap-op.ts';
 import { targetDomain } from './target.ts';
@@ -120,11 +120,7 @@ function populate(c: Caller, dom: number, gfn: number, pages: number): boolean {
     );
     return false;
   }
-  for (let i = 0; i < pages; i++) {
-    if (populatePage(hv, dom, gfn + i) === 0) continue;
-    for (let k = 0; k < i; k++) removePage(hv, dom, gfn + k);
-    return false;
-  }
+  if (populatePages(hv, dom, gfn, pages) !== 0) return false;
   const claimed = domainRecord.claimed.get(mem, dom);
   if (claimed > 0) setClaim(c, dom, Math.max(0, claimed - pages));
   return true;

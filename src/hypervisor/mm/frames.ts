@@ -31,14 +31,17 @@ export function isDomainRam(hv: Hypervisor, dom: number, mfn: number): boolean {
   return frameInfo.owner.get(hv.mem, info) === domainRecord.domid.get(hv.mem, dom);
 }
 
-/** A page of RAM for a domain, its one reference the caller's; -1 when the domain or the machine has no more. */
-export function allocDomainPage(hv: Hypervisor, dom: number): number {
+/**
+ * Contiguous pages of RAM for a domain, each with one reference, the caller's; -1 when the domain may have no more, or
+ * the machine has no such run.
+ */
+export function allocDomainPages(hv: Hypervisor, dom: number, count: number): number {
   const { mem } = hv;
   const have = domainRecord.totPages.get(mem, dom);
-  if (have >= domainRecord.maxPages.get(mem, dom)) return -1;
-  const mfn = hv.machine.allocFrame(domainRecord.domid.get(mem, dom));
+  if (have + count > domainRecord.maxPages.get(mem, dom)) return -1;
+  const mfn = hv.machine.allocFrames(count, domainRecord.domid.get(mem, dom));
   if (mfn < 0) return -1;
-  domainRecord.totPages.set(mem, dom, have + 1);
+  domainRecord.totPages.set(mem, dom, have + count);
   return mfn;
 }
 

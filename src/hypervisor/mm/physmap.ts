@@ -11,13 +11,15 @@ import {
   p2mEntry,
   p2mGet,
   p2mMfn,
+  p2mReserve,
   p2mSet,
+  p2mSetRun,
   p2mType,
 } from '../../machine/p2m.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { domainRecord } from '../records.ts';
 import {
-  allocDomainPage,
+  allocDomainPages,
   isDomainRam,
   p2mChanged,
   putFrame,
@@ -35,13 +37,14 @@ export function gfnToMfn(hv: Hypervisor, dom: number, gfn: number): number {
   return type === P2M.none || type === P2M.mmio ? -1 : p2mMfn(e);
 }
 
+const allocLeaf = (hv: Hypervisor): number => Math.max(0, hv.machine.allocFrame()) * 4096;
+
 /** Writes an entry, whatever was there before; false when there is no memory for the table. */
 export function setPhysmap(hv: Hypervisor, dom: number, gfn: number, entry: number): boolean {
-  const { mem, machine } = hv;
+  const { mem } = hv;
   const root = domainRecord.p2mRoot.get(mem, dom);
   const old = p2mGet(mem, root, gfn);
-  const leaf = (): number => Math.max(0, machine.allocFrame()) * 4096;
-  if (!p2mSet(mem, root, gfn, entry, leaf)) return false;
+  if (!p2mSet(mem, root, gfn, entry, () => allocLeaf(hv))) return false;
   if (p2mType(old) !== P2M.none) p2mChanged(hv, dom);
   if (entry !== 0 && gfn > domainRecord.maxGfn.get(mem, dom)) domainRecord.maxGfn.set(mem, dom, gfn);
   return true;
@@ -50,24 +53,27 @@ export function setPhysmap(hv: Hypervisor, dom: number, gfn: number, entry: numb
 /** Empties a gfn and drops what the entry held. 0 or -errno. */
 export function removePage(hv: Hypervisor, dom: number, gfn: number): number {
   const e = physmapEntry(hv, dom, gfn);
-  const mfn = p2mMfn(e);
   switch (p2mType(e)) {
     case P2M.none:
       return -XEN_EINVAL;
     case P2M.grantRw:
     case P2M.grantRo:
       return -XEN_EBUSY;
-    case P2M.foreign:
-      setPhysmap(hv, dom, gfn, 0);
-      putFrame(hv, mfn);
-      return 0;
     default:
       setPhysmap(hv, dom, gfn, 0);
-      if (p2mType(e) === P2M.mmio) return 0;
-      if (isDomainRam(hv, dom, mfn)) releaseDomainPage(hv, dom, mfn);
-      else setSharedMappedAt(hv, mfn, -1);
+      dropEntry(hv, dom, e);
       return 0;
   }
+}
+
+/** Gives up what an entry held that is gone; not one of a grant. */
+function dropEntry(hv: Hypervisor, dom: number, e: number): void {
+  const type = p2mType(e);
+  const mfn = p2mMfn(e);
+  if (type === P2M.mmio) return;
+  if (type === P2M.foreign) putFrame(hv, mfn);
+  else if (isDomainRam(hv, dom, mfn)) releaseDomainPage(hv, dom, mfn);
+  else setSharedMappedAt(hv, mfn, -1);
 }
 
 /** Maps a frame at a gfn in place of what was there. The caller has taken the reference that the entry holds. */
@@ -84,11 +90,34 @@ export function placePage(hv: Hypervisor, dom: number, gfn: number, mfn: number,
 /** A fresh page of RAM at a gfn that is empty. 0 or -errno. */
 export function populatePage(hv: Hypervisor, dom: number, gfn: number): number {
   if (gfn >= P2M_FRAMES) return -XEN_EINVAL;
-  const mfn = allocDomainPage(hv, dom);
+  const mfn = allocDomainPages(hv, dom, 1);
   if (mfn < 0) return -XEN_ENOMEM;
   const bad = placePage(hv, dom, gfn, mfn, P2M.ram);
   if (bad !== 0) releaseDomainPage(hv, dom, mfn);
   return bad;
+}
+
+/** Fresh pages of RAM at consecutive gfns, all or none; contiguous frames if the gfns are empty. 0 or -errno. */
+export function populatePages(hv: Hypervisor, dom: number, gfn: number, count: number): number {
+  const { mem } = hv;
+  if (gfn + count > P2M_FRAMES) return -XEN_EINVAL;
+  const root = domainRecord.p2mRoot.get(mem, dom);
+  const free = p2mReserve(mem, root, gfn, count, () => allocLeaf(hv));
+  const mfn = free ? allocDomainPages(hv, dom, count) : -1;
+  if (mfn < 0) return populateSingly(hv, dom, gfn, count);
+  p2mSetRun(mem, root, gfn, p2mEntry(mfn, P2M.ram), count);
+  domainRecord.maxGfn.set(mem, dom, Math.max(domainRecord.maxGfn.get(mem, dom), gfn + count - 1));
+  return 0;
+}
+
+function populateSingly(hv: Hypervisor, dom: number, gfn: number, count: number): number {
+  for (let i = 0; i < count; i++) {
+    const bad = populatePage(hv, dom, gfn + i);
+    if (bad === 0) continue;
+    for (let k = 0; k < i; k++) removePage(hv, dom, gfn + k);
+    return bad;
+  }
+  return 0;
 }
 
 /** The root of an empty physmap; 0 when there is no memory. */
@@ -106,8 +135,9 @@ export function destroyPhysmap(hv: Hypervisor, dom: number): void {
     const leaf = mem.u32(root + i * 4);
     if (leaf === 0) continue;
     for (let j = 0; j < 1024; j++) {
-      const type = p2mType(mem.u32(leaf + j * 4));
-      if (type === P2M.ram || type === P2M.ramRo || type === P2M.foreign) removePage(hv, dom, i * 1024 + j);
+      const e = mem.u32(leaf + j * 4);
+      const type = p2mType(e);
+      if (type === P2M.ram || type === P2M.ramRo || type === P2M.foreign) dropEntry(hv, dom, e);
     }
     machine.freeFrameRun(leaf / 4096);
   }

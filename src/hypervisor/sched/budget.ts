@@ -6,6 +6,8 @@ const FIRST_NS_PER_BLOCK = 50;
 const MIN_BLOCKS = 64;
 const MAX_BLOCKS = 4_000_000;
 const MIN_NS_PER_BLOCK = 0.25;
+/** One slow run may be the host's doing, who took the CPU away. */
+const MAX_SLOWER = 2;
 
 export class Budget {
   private nsPerBlock = FIRST_NS_PER_BLOCK;
@@ -18,7 +20,10 @@ export class Budget {
   /** A run used up `blocks` in `ns`. */
   learn(blocks: number, ns: number): void {
     const seen = Math.max(MIN_NS_PER_BLOCK, ns / blocks);
-    // Slower is believed at once, faster by and by.
-    this.nsPerBlock = seen > this.nsPerBlock ? seen : this.nsPerBlock * 0.75 + seen * 0.25;
+    // Slower is believed at once, within bounds; faster by and by.
+    this.nsPerBlock =
+      seen > this.nsPerBlock
+        ? Math.min(seen, this.nsPerBlock * MAX_SLOWER)
+        : this.nsPerBlock * 0.75 + seen * 0.25;
   }
 }

@@ -23,6 +23,8 @@ import { anyMonitor, pollMs, wakeMonitors } from './monitor.ts';
 /** Longest time in the engine before pending events are looked at. */
 const QUANTUM_NS = 500_000;
 const MIN_QUANTUM_NS = 20_000;
+/** Longest sleep for a vCPU that gave way to nobody. */
+const YIELD_MS = 0.1;
 
 export interface PcpuOptions {
   /** Sleeps until the kick word changes from 0 or `ms` pass (Infinity: no limit). */
@@ -42,6 +44,8 @@ export class PcpuLoop {
   private chargedAt = 0;
   /** Looks at monitored lines since a vCPU ran last. */
   private looks = 0;
+  /** The current vCPU asked for others to be run. */
+  private gaveWay = false;
 
   constructor(hv: Hypervisor, engine: Engine, id: number, options: PcpuOptions = {}) {
     this.hv = hv;
@@ -73,11 +77,21 @@ export class PcpuLoop {
   }
 
   private turn(): boolean {
+    const before = this.gaveWay ? this.current : 0;
     const v = this.choose();
     if (v === 0) return false;
+    if (v === before) this.yieldToThreads();
     this.looks = 0;
+    this.gaveWay = false;
     this.runSlice(v);
     return true;
+  }
+
+  /** There is no other vCPU to run, so what this one waits for, room in a ring perhaps, is domain 0's to do. */
+  private yieldToThreads(): void {
+    const { hv } = this;
+    const ms = Math.min(YIELD_MS, (nextDeadline(hv) - hv.now()) / 1e6);
+    if (ms > 0 && hv.mem.atomicLoad(pcpuRecord.kick.addr(this.record)) === 0) this.sleep(ms);
   }
 
   /** Takes the current vCPU off this CPU. */
@@ -194,6 +208,7 @@ export class PcpuLoop {
       const exit = this.enterEngine(v, blocks);
       const after = hv.now();
       const again = this.exits.handle(v, exit);
+      this.gaveWay = exit === EXIT.hypercall && hv.yielded;
       if (exit === EXIT.budget) budget.learn(blocks, after - now);
       if (!again || hv.yielded || mem.atomicLoad(kick) !== 0) return;
       now = hv.now();

@@ -4,22 +4,18 @@ import { LOCAL } from '../emit/access.ts';
 
 const FIRST = LOCAL.w2 + 1;
 
-export interface Register {
-  readonly local: number;
-  written: boolean;
-}
-
 export class Locals {
   /** Types of the locals from FIRST on. */
   readonly types: ValType[] = [];
   /** By offset in the vCPU's state, and from `xmm`. */
-  readonly registers = new Map<number, Register>();
-  readonly vectors = new Map<number, Register>();
+  private readonly registers = new Map<number, number>();
+  private readonly vectors = new Map<number, number>();
   /** rip of the first byte of the base page; where the region is left, of the page it is left on. */
   readonly base = this.add(I64);
   readonly leftBase = this.add(I64);
   /** What a dispatcher goes by. */
   readonly select = this.add(I32);
+  private readonly anchors: number[] = [];
   private readonly pools = new Map<ValType, { free: number[]; used: number }>();
   private readonly pinned = new Set<number>();
 
@@ -27,11 +23,22 @@ export class Locals {
     return FIRST + this.types.push(type) - 1;
   }
 
-  register(offset: number, written = false): number {
-    return find(this.registers, offset, written, () => this.add(I64));
+  register(offset: number): number {
+    return this.find(this.registers, offset, I64);
   }
-  vector(offset: number, written = false): number {
-    return find(this.vectors, offset, written, () => this.add(V128));
+  vector(offset: number): number {
+    return this.find(this.vectors, offset, V128);
+  }
+  private find(locals: Map<number, number>, offset: number, type: ValType): number {
+    let local = locals.get(offset);
+    if (local === undefined) locals.set(offset, (local = this.add(type)));
+    return local;
+  }
+
+  /** Where the machine address of an access is remembered. */
+  anchor(place: number): number {
+    this.anchors[place] ??= this.add(I32);
+    return this.anchors[place];
   }
 
   temporary(type: ValType): number {
@@ -50,11 +57,4 @@ export class Locals {
     this.pinned.clear();
     for (const l of locals) this.pinned.add(l);
   }
-}
-
-function find(registers: Map<number, Register>, offset: number, written: boolean, add: () => number): number {
-  let r = registers.get(offset);
-  if (!r) registers.set(offset, (r = { local: add(), written: false }));
-  if (written) r.written = true;
-  return r.local;
 }

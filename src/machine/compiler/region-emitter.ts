@@ -5,20 +5,44 @@
  * the vCPU's state, and the record named.
  */
 import { I32, I64, type ValType } from '../../wasm/module.ts';
-import { OP, SIMD } from '../../wasm/opcodes.ts';
+import { OP } from '../../wasm/opcodes.ts';
 import type { V32, V64, Var } from '../../x86/sem/sem.ts';
 import { cpuState } from '../cpu-state.ts';
 import { LOCAL } from '../emit/access.ts';
 import { LEAVE, REC } from '../interp/record.ts';
-import { TMP } from '../interp/record-writer.ts';
 import { touchedBy } from '../interp/routines.ts';
+import type { KnownAddresses } from './addresses.ts';
 import type { Place } from './flow.ts';
-import { RegionFlags } from './region-flags.ts';
-import { GPRS_END, RIP_BASE } from './region-operands.ts';
+import type { Pending } from './region-flags.ts';
+import { RegionMemory } from './region-memory.ts';
+import { RIP_BASE } from './region-operands.ts';
+import { type KnownRegisters, NOTHING } from './region-registers.ts';
 
 const V = {} as V64;
 
-export class RegionEmitter extends RegionFlags {
+/** What is known where code may go on in several ways. */
+export interface Known {
+  readonly flags: Pending | undefined;
+  readonly addresses: KnownAddresses;
+  readonly registers: KnownRegisters;
+}
+
+export class RegionEmitter extends RegionMemory {
+  save(): Known {
+    return { flags: this.saveFlags(), addresses: this.addresses.save(), registers: this.registers };
+  }
+  restore({ flags, addresses, registers }: Known): void {
+    this.restoreFlags(flags);
+    this.addresses.restore(addresses);
+    this.registers = registers;
+  }
+  /** Several ways meet here. */
+  merged(flagsWanted: boolean, registers: KnownRegisters): void {
+    this.meet(flagsWanted);
+    this.addresses.forget();
+    this.registers = registers;
+  }
+
   // --- jumps -------------------------------------------------------------------------------------------------------
 
   /** The jump of a call or a return goes to this place, and on from there behind the record; or wherever it goes. */
@@ -62,10 +86,12 @@ export class RegionEmitter extends RegionFlags {
 
   /** Leaves for good with `done` instructions of the block done. */
   leave(why: number, done: number): void {
-    // what is left behind is computed, here the flags stay as they are known
-    const { pending } = this;
-    this.settle();
+    // what is left behind is described and stored, here all stays as it is known
+    const { pending, registers } = this;
+    this.describe();
+    this.storeAll();
     this.pending = pending;
+    this.registers = registers;
     if (done !== 0) this.count(done);
     this.code.i32(why);
     this.code.set(LOCAL.code);
@@ -108,21 +134,18 @@ export class RegionEmitter extends RegionFlags {
   // --- routines ----------------------------------------------------------------------------------------------------
 
   calls = false;
-  /** Calls the record's routine. What that knows of the vCPU is in memory meanwhile. */
+  /** Calls the record's routine. */
   routine(): void {
     const { code } = this;
     const index = this.mem.u32(this.record + REC.slot);
     const touched = touchedBy(index);
-    const [d, s] = [this.field('r1'), this.field('r2')];
-    const shared = [...touched.registers].map((r) => 8 * r);
-    const vectors = [...touched.vectors].map((r) => cpuState.xmm.offset + 16 * r);
     this.calls = true;
+    this.storeAll();
     code.get(LOCAL.cpu);
     this.pageBase();
     code.mem(OP.i64_store, 3, RIP_BASE);
-    for (const at of [...shared, ...vectors, ...operand(d), ...operand(s)]) this.spill(at);
     code.get(LOCAL.cpu);
-    for (const at of [d, s]) {
+    for (const at of [this.field('r1'), this.field('r2')]) {
       code.get(LOCAL.cpu);
       code.i32(at);
       code.op(OP.i32_add);
@@ -132,32 +155,11 @@ export class RegionEmitter extends RegionFlags {
     this.open('inner', OP.if);
     this.leaveHere(LEAVE.helper);
     this.end();
-    for (const at of [...shared, ...vectors, ...(touched.destination ? operand(d) : [])]) this.reload(at);
+    this.addresses.forget();
+    this.registers = NOTHING;
     if (!touched.flags) return;
-    this.settled();
-    for (const f of [cpuState.flagVec, cpuState.flagRes]) this.reload(f.offset);
-  }
-  private spill(at: number): void {
-    const { code, locals } = this;
-    code.get(LOCAL.cpu);
-    if (inVectors(at)) {
-      code.get(locals.vector(at - cpuState.xmm.offset));
-      code.simdMem(SIMD.v128_store, 0, at);
-    } else {
-      code.get(locals.register(at));
-      code.mem(OP.i64_store, 3, at);
-    }
-  }
-  private reload(at: number): void {
-    const { code, locals } = this;
-    code.get(LOCAL.cpu);
-    if (inVectors(at)) {
-      code.simdMem(SIMD.v128_load, 0, at);
-      code.set(locals.vector(at - cpuState.xmm.offset, true));
-    } else {
-      code.mem(OP.i64_load, 3, at);
-      code.set(locals.register(at, true));
-    }
+    this.meet(true);
+    this.computed();
   }
 
   // --- string instructions -----------------------------------------------------------------------------------------
@@ -173,36 +175,19 @@ export class RegionEmitter extends RegionFlags {
 
   // --- the frame of the function -----------------------------------------------------------------------------------
 
-  /** Loads what the body uses. */
   prologue(): void {
-    const { code, locals } = this;
     this.loadContext();
     this.cpu64(RIP_BASE);
-    code.set(locals.base);
-    for (const [offset, r] of locals.registers) {
-      this.cpu64(offset);
-      code.set(r.local);
-    }
-    for (const [offset, r] of locals.vectors) {
-      code.get(LOCAL.cpu);
-      code.simdMem(SIMD.v128_load, 0, cpuState.xmm.offset + offset);
-      code.set(r.local);
-    }
+    this.code.set(this.locals.base);
   }
-  /** Stores what the body changed, and answers why it was left. */
+  /** Answers why the region was left. */
   epilogue(): void {
     const { code, locals } = this;
-    for (const [offset, r] of locals.registers) {
-      if (!r.written) continue;
-      code.get(LOCAL.cpu);
-      code.get(r.local);
-      code.mem(OP.i64_store, 3, offset);
-    }
-    for (const [offset, r] of locals.vectors) {
-      if (!r.written) continue;
-      code.get(LOCAL.cpu);
-      code.get(r.local);
-      code.simdMem(SIMD.v128_store, 0, cpuState.xmm.offset + offset);
+    this.restoreFlags(undefined);
+    this.registers = NOTHING;
+    if (this.describes) {
+      this.undescribe();
+      this.storeAll();
     }
     this.storeExit();
     code.get(LOCAL.cpu);
@@ -213,14 +198,6 @@ export class RegionEmitter extends RegionFlags {
     code.mem(OP.i64_store, 3, RIP_BASE);
     code.get(LOCAL.code);
   }
-}
-
-const inVectors = (at: number): boolean => at >= cpuState.xmm.offset && at < cpuState.fpr.offset;
-/** Where a routine's operand is, in the vCPU's state: words, or a vector. 16 bytes at most. */
-function operand(at: number): number[] {
-  if (inVectors(at)) return [at];
-  if (at < GPRS_END) return [at & ~7];
-  return TMP.filter((t) => t === at || t === at + 8);
 }
 
 /** Types of the locals that have fixed numbers, after the parameters. */

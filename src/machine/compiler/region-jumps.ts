@@ -66,12 +66,12 @@ export class RegionJumps {
     code.i32(this.id);
     code.op(OP.i32_eq);
     e.open('inner', OP.if);
-    const known = e.saveFlags();
+    const known = e.save();
     this.charge();
     e.pageAt(page);
     code.set(e.locals.base);
     this.toEntry(follow);
-    e.restoreFlags(known);
+    e.restore(known);
     e.end();
     e.end();
   }

@@ -2,16 +2,15 @@
  * The semantics' algebra with a record's fields known, operands: general and vector registers and temporaries live in
  * locals; immediates, addresses and masks are constants in the code.
  */
-import type { Mem } from '../../base/mem.ts';
 import { F32, F64, I64, V128 } from '../../wasm/module.ts';
 import { OP, SIMD } from '../../wasm/opcodes.ts';
 import type { Flt, FltSize, FltVar, Size, V64, Var, Vec, VecVar } from '../../x86/sem/sem.ts';
 import { cpuState, SEG_NONE } from '../cpu-state.ts';
 import { LOCAL } from '../emit/access.ts';
-import { RecordEmitter } from '../emit/record-emitter.ts';
 import type { Place } from '../interp/emitter.ts';
 import { REC } from '../interp/record.ts';
-import { Locals } from './locals.ts';
+import { RSP } from './addresses.ts';
+import { RegionRegisters } from './region-registers.ts';
 
 const V = {} as V64;
 const X = {} as Vec;
@@ -20,9 +19,7 @@ const ZERO = cpuState.zero.offset;
 export const RIP_BASE = cpuState.ripBase.offset;
 export const GPRS_END = 128;
 
-export abstract class RegionOperands extends RecordEmitter {
-  readonly locals = new Locals();
-  protected readonly mem: Mem;
+export abstract class RegionOperands extends RegionRegisters {
   protected places: readonly Place[] = [];
   protected z: Size = 8;
   protected record = 0;
@@ -30,16 +27,12 @@ export abstract class RegionOperands extends RecordEmitter {
   protected page = 0;
   protected done = 0;
 
-  constructor(mem: Mem) {
-    super();
-    this.mem = mem;
-  }
-
   /** The next record, of a block on `page`; `done` instructions of the block come before it. */
   begin(record: number, page: number, done: number, places: readonly Place[], z: Size): void {
     this.record = record;
     this.page = page;
     this.done = done;
+    this.ha = LOCAL.ha;
     this.beginHandler(places, z);
   }
   beginHandler(places: readonly Place[], z: Size): void {
@@ -93,7 +86,7 @@ export abstract class RegionOperands extends RecordEmitter {
   protected push64(offset: number): V64 {
     if (offset === ZERO) return this.c(0);
     if (offset === RIP_BASE) return this.pageBase();
-    this.code.get(this.locals.register(offset));
+    this.code.get(this.fetch(offset));
     return V;
   }
   /** Linear address (in the code segment) of the page that the record is on. */
@@ -114,21 +107,20 @@ export abstract class RegionOperands extends RecordEmitter {
   }
   private writeAt(offset: number, z: Size, v: V64 | Var): void {
     const byte = offset < GPRS_END ? offset & 7 : 0;
-    const local = this.locals.register(offset - byte, true);
     if (z < 4) {
       const field = ((1n << BigInt(8 * z)) - 1n) << BigInt(8 * byte);
       this.take(LOCAL.w1, v);
       this.code.get(this.slot(LOCAL.w1, v));
       if (byte !== 0) this.shl(V, this.c(8 * byte));
       this.and(V, this.big(field));
-      this.code.get(local);
+      this.push64(offset - byte);
       this.and(V, this.big(BigInt.asIntN(64, ~field)));
       this.code.op(OP.i64_or);
     } else {
       this.push(v);
       if (z === 4) this.zx(V, 4);
     }
-    this.code.set(local);
+    this.assign(offset - byte);
   }
   read(i: number, z: Size): V64 {
     const place = this.places[i];
@@ -154,13 +146,15 @@ export abstract class RegionOperands extends RecordEmitter {
     this.writeAt(r * 8, z, v);
   }
   stackAdd(z: Size, by: number): void {
+    const was = this.addresses.sum(RSP);
     this.moveStack(z, () => this.c(by));
+    if (z === 8) this.addresses.become(RSP, was, by);
   }
   stackAddVar(z: Size, by: Var): void {
     this.moveStack(z, () => this.get(by));
   }
   private moveStack(z: Size, by: () => V64): void {
-    const rsp = this.locals.register(32, true);
+    const rsp = this.fetch(RSP);
     this.code.get(rsp);
     by();
     this.code.op(OP.i64_add);
@@ -170,7 +164,7 @@ export abstract class RegionOperands extends RecordEmitter {
       this.and(V, this.big(~this.maskValue()));
       this.code.op(OP.i64_or);
     }
-    this.code.set(rsp);
+    this.assign(RSP);
   }
   /** Writes a string register: all of it, or the part the address size covers (32 bits clear the upper half). */
   setAddressReg(r: number, v: V64): void {
@@ -178,57 +172,56 @@ export abstract class RegionOperands extends RecordEmitter {
     this.setReg(r, mask === -1n ? 8 : mask === 0xffffn ? 2 : 4, v);
   }
   override vreg(r: number): Vec {
-    this.code.get(this.locals.vector(16 * r));
+    this.code.get(this.fetchVector(16 * r));
     return X;
   }
   override setVreg(r: number, v: Vec | VecVar): void {
     this.vpush(v);
-    this.code.set(this.locals.vector(16 * r, true));
+    this.assignVector(16 * r);
   }
   vread(i: number): Vec {
     const place = this.places[i];
     if (place === 'mem') {
-      this.code.get(LOCAL.ha);
+      this.code.get(this.ha);
       this.code.simdMem(SIMD.v128_load, 0, 0);
-    } else this.code.get(this.locals.vector(this.field(place as 'r1' | 'r2')));
+    } else this.code.get(this.fetchVector(this.field(place as 'r1' | 'r2')));
     return X;
   }
   vwrite(v: Vec | VecVar): void {
     const place = this.places[0];
     if (place !== 'mem') {
       this.vpush(v);
-      this.code.set(this.locals.vector(this.field(place as 'r1'), true));
+      this.assignVector(this.field(place as 'r1'));
       return;
     }
     const value = 'vslot' in v ? v : this.vlet(v);
-    this.code.get(LOCAL.ha);
+    this.code.get(this.ha);
     this.code.get(value.vslot);
     this.code.simdMem(SIMD.v128_store, 0, 0);
   }
   fread(i: number, f: FltSize): Flt {
     const place = this.places[i];
     if (place === 'mem') {
-      this.code.get(LOCAL.ha);
+      this.code.get(this.ha);
       this.code.mem(f === 4 ? OP.f32_load : OP.f64_load, 0, 0);
       return F;
     }
-    this.code.get(this.locals.vector(this.field(place as 'r1' | 'r2')));
+    this.code.get(this.fetchVector(this.field(place as 'r1' | 'r2')));
     this.code.simdLane(f === 4 ? SIMD.f32x4_extract_lane : SIMD.f64x2_extract_lane, 0);
     return F;
   }
   fwrite(v: FltVar): void {
     const place = this.places[0];
     if (place === 'mem') {
-      this.code.get(LOCAL.ha);
+      this.code.get(this.ha);
       this.code.get(v.fslot);
       this.code.mem(v.size === 4 ? OP.f32_store : OP.f64_store, 0, 0);
       return;
     }
-    const local = this.locals.vector(this.field(place as 'r1'), true);
-    this.code.get(local);
+    this.code.get(this.fetchVector(this.field(place as 'r1')));
     this.code.get(v.fslot);
     this.code.simdLane(v.size === 4 ? SIMD.f32x4_replace_lane : SIMD.f64x2_replace_lane, 0);
-    this.code.set(local);
+    this.assignVector(this.field(place as 'r1'));
   }
 
   // --- addresses ---------------------------------------------------------------------------------------------------

@@ -3,17 +3,17 @@ import type { Mem } from '../../base/mem.ts';
 import type { ValType } from '../../wasm/module.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { condition } from '../../x86/flags.ts';
-import type { Size } from '../../x86/sem/sem.ts';
 import { LOCAL } from '../emit/access.ts';
-import { HANDLERS, type Handler, SPECIAL, type Special } from '../interp/handlers.ts';
-import { KIND_RMW, LEAVE, REC } from '../interp/record.ts';
-import { isPlain } from '../interp/routine-list.ts';
-import { emitBitAddress, emitMovs, emitStos } from '../interp/strings.ts';
+import { HANDLERS, type Handler, SPECIAL } from '../interp/handlers.ts';
+import { LEAVE, REC } from '../interp/record.ts';
+import { flagsWanted } from './flags-wanted.ts';
 import { type Block, type Flow, type PageTables, type Way, waysOf } from './flow.ts';
 import { type Edge, FlowGraph } from './graph.ts';
-import { FIXED, RegionEmitter } from './region-emitter.ts';
-import type { Pending } from './region-flags.ts';
+import { FIXED, type Known, RegionEmitter } from './region-emitter.ts';
 import { RegionJumps } from './region-jumps.ts';
+import { RegionRecords } from './region-records.ts';
+import { type KnownRegisters, NOTHING } from './region-registers.ts';
+import { SmallLoops } from './small-loops.ts';
 import { type Filling, Structure } from './structure.ts';
 
 export interface RegionCode {
@@ -23,12 +23,16 @@ export interface RegionCode {
   calls: boolean;
 }
 
-class RegionFilling implements Filling<Pending | undefined> {
+class RegionFilling implements Filling<Known> {
   readonly e: RegionEmitter;
   private readonly flow: Flow;
   private readonly jumps: RegionJumps;
   private readonly graph: FlowGraph;
   private readonly mem: Mem;
+  private readonly records: RegionRecords;
+  private loops: SmallLoops | undefined;
+  /** Nodes that want the flags as they were before. */
+  private readonly wanted: ReadonlySet<number>;
   /** The node behind jumps to what may be an entry of the region. */
   private readonly indirect: number;
 
@@ -36,6 +40,7 @@ class RegionFilling implements Filling<Pending | undefined> {
     this.e = new RegionEmitter(mem);
     this.mem = mem;
     this.flow = flow;
+    this.records = new RegionRecords(mem, this.e);
     this.jumps = new RegionJumps(this.e, tables, id);
     const edge = (to: number): Edge => ({ to, select: -1 });
     this.indirect = flow.blocks.length;
@@ -49,6 +54,7 @@ class RegionFilling implements Filling<Pending | undefined> {
     );
     edges.push([edge(root)], flow.entries.map(edge));
     this.graph = new FlowGraph(edges, root);
+    this.wanted = flagsWanted(mem, flow, this.graph);
   }
 
   get code() {
@@ -58,7 +64,9 @@ class RegionFilling implements Filling<Pending | undefined> {
   emit(): RegionCode {
     const { e } = this;
     e.open('leave');
-    new Structure(this.graph, this).emit();
+    const structure = new Structure(this.graph, this);
+    this.loops = new SmallLoops(this.mem, this.flow, this.graph, structure.order);
+    structure.emit();
     e.code.op(OP.unreachable);
     e.end();
     e.epilogue();
@@ -100,24 +108,30 @@ class RegionFilling implements Filling<Pending | undefined> {
   getSelect(): void {
     this.code.get(this.e.locals.select);
   }
-  /** Where ways meet, each has settled the flags. */
-  atMerge(): void {
-    this.e.settled();
+  /** Where ways meet, each has settled the flags, or described them. */
+  atMerge(n: number): void {
+    this.e.merged(this.wanted.has(n), this.carried(n));
   }
-  beforeMerge(): void {
-    this.e.settle();
+  beforeMerge({ to }: Edge): void {
+    if (this.wanted.has(to)) this.e.settle();
+    else this.e.describe();
+    this.e.carry(this.carried(to));
   }
-  save(): Pending | undefined {
-    return this.e.saveFlags();
+  /** What is in locals where ways meet: registers of a small loop. */
+  private carried(n: number): KnownRegisters {
+    return this.loops?.at(n) ?? NOTHING;
   }
-  restore(known: Pending | undefined): void {
-    this.e.restoreFlags(known);
+  save(): Known {
+    return this.e.save();
+  }
+  restore(known: Known): void {
+    this.e.restore(known);
   }
 
   /** The budget is looked at where a loop goes round; for the loop around all it has been. */
   beforeBack(_from: number, edge: Edge): void {
     const { e } = this;
-    e.settle();
+    this.beforeMerge(edge);
     if (edge.to === this.graph.root) return;
     const to = this.graph.isDispatcher(edge.to)
       ? (this.graph.edges[edge.to]?.[edge.select]?.to as number)
@@ -144,7 +158,7 @@ class RegionFilling implements Filling<Pending | undefined> {
       const last = r === b.records[b.records.length - 1];
       if (last && (ending.kind === 'call' || ending.kind === 'return')) e.goesOnAt = ending.to;
       if (last && ending.kind === 'indirect') e.goesOnAt = 'anywhere';
-      this.record(r, b.page, done);
+      this.records.emit(r, b.page, done);
       e.goesOnAt = undefined;
     }
     if (ending.kind === 'out') return;
@@ -157,61 +171,14 @@ class RegionFilling implements Filling<Pending | undefined> {
     const h = handlerAt(mem, ending.record) as Handler;
     e.begin(ending.record, b.page, b.count, h.places, h.z);
     condition(e, h.s);
-    const known = e.saveFlags();
+    const known = e.save();
     e.open('inner', OP.if);
     way(ending.taken);
-    e.restoreFlags(known);
+    e.restore(known);
     e.code.op(OP.else);
     way(ending.next);
     e.end();
     e.code.op(OP.unreachable);
-  }
-
-  // --- records -----------------------------------------------------------------------------------------------------
-
-  private record(r: number, page: number, done: number): void {
-    const { e, mem } = this;
-    const index = mem.u16(r + REC.handler);
-    if (index < SPECIAL.length) {
-      e.begin(r, page, done, ['r1', 'mem'], 8);
-      return this.special(r, SPECIAL[index] as Special);
-    }
-    const h = HANDLERS[index - SPECIAL.length] as Handler;
-    e.begin(r, page, done, h.places, h.z);
-    const at = h.places.indexOf('mem');
-    if (at >= 0) {
-      const rw = h.semantics.dst as 'r' | 'w' | 'rw';
-      e.access(h.memSize, at === 0, rw, h.name.startsWith('lock.'), h.aligned);
-    }
-    h.semantics.fn(e, h.z, h.s);
-  }
-
-  private special(r: number, name: Special): void {
-    const { e, mem } = this;
-    switch (name) {
-      case 'helper':
-        return e.leaveHere(LEAVE.helper);
-      case 'routine':
-        return isPlain(mem.u32(r + REC.slot)) ? e.routine() : e.leaveHere(LEAVE.resume);
-      case 'loadRmw':
-        return this.loadRmw(e.immediate as Size);
-      case 'bitAddress':
-      case 'movs':
-      case 'stos':
-        e.open('handler');
-        if (name === 'movs') emitMovs(e);
-        else if (name === 'stos') emitStos(e);
-        else emitBitAddress(e);
-        return e.end();
-      default:
-        return e.leaveHere(LEAVE.resume);
-    }
-  }
-  private loadRmw(z: Size): void {
-    const { e } = this;
-    e.linear();
-    e.translate(z, KIND_RMW);
-    e.write(z, e.read(1, z));
   }
 }
 

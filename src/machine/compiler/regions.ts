@@ -30,7 +30,7 @@ export interface CompileOptions {
   /** Bytes of machine code that there may be, about; no limit of its own if left out. */
   readonly codeBytes?: number;
 }
-export const COMPILE: CompileOptions = { sampleEvery: 256, hot: 128, batch: 8, patience: 64 };
+export const COMPILE: CompileOptions = { sampleEvery: 1024, hot: 32, batch: 8, patience: 64 };
 /** Everything is compiled before it runs: for tests. */
 export const COMPILE_ALL: CompileOptions = { sampleEvery: 0, hot: 1, batch: 1, patience: 0 };
 

@@ -18,11 +18,11 @@ export interface Filling<Known = unknown> {
   atEntry(k: number): void;
   /** Code before a branch that goes back to a loop's header, or on to where several edges meet (a header is such). */
   beforeBack(from: number, edge: Edge): void;
-  beforeMerge(): void;
+  beforeMerge(edge: Edge): void;
   setSelect(n: number): void;
   getSelect(): void;
   /** A node that several edges meet at, or a loop's header, begins here. */
-  atMerge(): void;
+  atMerge(n: number): void;
   /** Code of a block; its branches call `follow` with their edge. */
   block(n: number, follow: (edge: Edge) => void): void;
   /** What is known where one of several ways out begins. */
@@ -32,7 +32,7 @@ export interface Filling<Known = unknown> {
 
 export class Structure<Known> {
   private readonly graph: FlowGraph;
-  private readonly order: Order;
+  readonly order: Order;
   private readonly fill: Filling<Known>;
 
   constructor(graph: FlowGraph, fill: Filling<Known>) {
@@ -60,13 +60,13 @@ export class Structure<Known> {
     fill.open(mergeLabel(next), OP.block);
     this.within(n, merges, at + 1);
     fill.end();
-    fill.atMerge();
+    fill.atMerge(next);
     this.tree(next);
   }
 
   private node(n: number): void {
     const { fill, graph } = this;
-    if (this.order.loops.has(n)) fill.atMerge();
+    if (this.order.loops.has(n)) fill.atMerge(n);
     if (n !== graph.root && !graph.isDispatcher(n)) return fill.block(n, (edge) => this.follow(n, edge));
     const edges = graph.edges[n] as Edge[];
     if (edges.length === 1) {
@@ -101,7 +101,7 @@ export class Structure<Known> {
       return;
     }
     const merge = order.merges.has(edge.to);
-    if (merge || order.loops.has(edge.to)) fill.beforeMerge();
+    if (merge || order.loops.has(edge.to)) fill.beforeMerge(edge);
     if (merge) fill.br(mergeLabel(edge.to));
     else this.tree(edge.to);
   }

@@ -25,6 +25,13 @@ const RMW_SUFFIX = { 1: 'rmw8', 2: 'rmw16', 4: 'rmw32', 8: 'rmw' } as const;
 const PAGE_MASK = -4096;
 const state = (f: { offset: number }): number => f.offset;
 
+/** The faultKind of an access to a memory operand: whether it is operand 0, and what is done with that. */
+export function accessKind(dst: boolean, rw: 'r' | 'w' | 'rw', locked: boolean): number {
+  if (locked) return KIND_ATOMIC;
+  if (!dst || rw === 'r') return KIND_READ;
+  return rw === 'w' ? KIND_WRITE : KIND_RMW;
+}
+
 export abstract class AccessEmitter extends VectorEmitter implements Sem {
   abstract read(i: number, z: Size): V64;
   abstract write(z: Size, v: V64 | Var): void;
@@ -52,6 +59,9 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
     this.code.i32(kind);
     this.code.set(LOCAL.kind);
   }
+
+  /** The local that has the memory operand's machine address. */
+  protected ha: number = LOCAL.ha;
 
   /** Takes the TLB tag's context from the vCPU's state. */
   loadContext(): void {
@@ -106,8 +116,8 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
     this.code.get(LOCAL.ea);
     return V;
   }
-  /** Translates the access at `ea`; on success its machine address is in `ha`, else the handler is left. */
-  translate(size: number, kind: number): void {
+  /** Translates the access at `ea`; on success its machine address is in `to`, else the handler is left. */
+  translate(size: number, kind: number, to: number = LOCAL.ha): void {
     const { code } = this;
     const tlb = kind === KIND_READ ? TLB_READ : TLB_WRITE;
     this.attempt(kind | (size << 8));
@@ -143,22 +153,25 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
     code.get(LOCAL.ea);
     code.op(OP.i32_wrap_i64);
     code.op(OP.i32_add);
-    code.set(LOCAL.ha);
+    code.set(to);
   }
   access(size: number, dst: boolean, rw: 'r' | 'w' | 'rw', locked: boolean, aligned: boolean): void {
+    this.reach(size, accessKind(dst, rw, locked), aligned);
+  }
+  /** Machine address of the memory operand into `to`. */
+  protected reach(size: number, kind: number, aligned: boolean, to: number = LOCAL.ha): void {
     this.linear();
     if (aligned) this.slowIf(this.ne(this.and(this.linearAddress(), this.c(size - 1)), this.c(0)));
-    const kind = locked ? KIND_ATOMIC : !dst || rw === 'r' ? KIND_READ : rw === 'w' ? KIND_WRITE : KIND_RMW;
-    this.translate(size, kind);
+    this.translate(size, kind, to);
   }
   memRead(offset: number, z: Size): V64 {
-    this.code.get(LOCAL.ha);
+    this.code.get(this.ha);
     this.code.mem(LOAD_S[z], 0, offset);
     return V;
   }
   memWrite(offset: number, z: Size, v: V64 | Var): void {
     this.take(LOCAL.w1, v);
-    this.code.get(LOCAL.ha);
+    this.code.get(this.ha);
     this.storeValue(true, z, this.slot(LOCAL.w1, v), offset);
   }
   /** The address is on the stack. A 32-bit register write clears the upper half. */
@@ -171,13 +184,13 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
     } else this.code.mem(STORE[z], 0, offset);
   }
   atomic(op: 'add' | 'sub' | 'and' | 'or' | 'xor' | 'xchg', z: Size, v: Var): V64 {
-    this.code.get(LOCAL.ha);
+    this.code.get(this.ha);
     this.code.get(v.slot);
     this.code.atomic(ATOMIC[`i64_${RMW_SUFFIX[z]}_${op}`], Math.log2(z), 0);
     return this.sx(V, z);
   }
   atomicCmpxchg(z: Size, expected: Var, v: Var): V64 {
-    this.code.get(LOCAL.ha);
+    this.code.get(this.ha);
     this.code.get(expected.slot);
     // the narrow forms compare the zero-extended value with all 64 bits given
     this.zx(V, z);

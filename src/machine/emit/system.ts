@@ -26,7 +26,7 @@ const any = (e: RecordEmitter, ...values: (() => V64)[]): Var => {
 };
 
 /** Nonzero where the two privileges' code does not mean the same, see Fetcher.keepMode. */
-function codeDiffers(e: RecordEmitter): V64 {
+export function codeDiffers(e: RecordEmitter): V64 {
   const kernel = cpuState.execMode.addr(0, 0);
   const user = cpuState.execMode.addr(0, 1);
   return e.xor(e.state32(kernel), e.let(e.state32(user)));
@@ -107,7 +107,7 @@ const swapgs = system((e) => {
 });
 
 /** Turns TLB entries that let the supervisor into user pages from one state into the other, see Tlb.listOpen. */
-function turnEntries(e: RecordEmitter, to: 'open' | 'closed'): void {
+export function turnEntries(e: RecordEmitter, to: 'open' | 'closed'): void {
   for (let k = 0; k < OPEN_ENTRIES; k++) {
     const at = e.let(e.state32(cpuState.openEntry.addr(0, k)));
     const open = e.let(e.state32(cpuState.openTag.addr(0, k)));
@@ -178,7 +178,9 @@ const iretq = system((e) => {
     () => e.and(codeDiffers(e), e.let(e.sub(e.c(0), e.let(e.bool(e.ne(e.get(user), e.c(0))))))),
     () => e.irqWindow(),
     () => e.and(e.flagsRest(), e.c(NT)),
-    () => e.and(e.get(flags), e.c(TF | AC | VM | VIF | VIP)),
+    () => e.and(e.get(flags), e.c(TF | VM | VIF | VIP)),
+    // the kernel may have AC: what that lets in is looked up again
+    () => e.and(e.and(e.shru(e.get(flags), e.c(Math.log2(AC))), user), e.c(1)),
     () => e.xor(e.shrs(e.shl(e.get(rip), e.c(16)), e.c(16)), rip),
     // ring 0 or 3, the same in both selectors
     () => e.and(e.xor(user, stack), e.c(3)),

@@ -167,7 +167,10 @@ export class ValueEmitter {
   }
   zx(a: V64 | Var, z: Size): V64 {
     this.push(a);
-    if (z !== 8) {
+    if (z === 4) {
+      this.code.op(OP.i32_wrap_i64);
+      this.code.op(OP.i64_extend_i32_u);
+    } else if (z !== 8) {
       this.code.i64big((1n << BigInt(8 * z)) - 1n);
       this.code.op(OP.i64_and);
     }

@@ -6,6 +6,7 @@ import { DECODE_OK, DECODE_TRUNCATED, decode } from '../../x86/decoder.ts';
 import { type CodeSize, Insn } from '../../x86/insn.ts';
 import { VEX_OPS } from '../../x86/sem/bmi.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
+import { CODE_INDEX } from '../interp/code-fill.ts';
 import { specialOf } from '../interp/handlers.ts';
 import { FLOW, Lowering } from '../interp/lower.ts';
 import { REC } from '../interp/record.ts';
@@ -14,6 +15,7 @@ import { suspect } from './limits.ts';
 import { INTERCEPTABLE } from './svm/interceptable.ts';
 
 const TABLE_BYTES = 4096 * 4;
+const INDEX_BYTES = CODE_INDEX.entries * CODE_INDEX.entrySize;
 const HELPER = specialOf('helper');
 const STRADDLE = specialOf('straddle');
 const CHUNK_FRAMES = 256;
@@ -65,6 +67,8 @@ export class CodeCache {
   private free = 0;
   private end = 0;
   private readonly maxChunks: number;
+  /** Machine address of the tables that were asked for last, by frame: for who finds them without asking. 0: none. */
+  readonly index: number;
   /** Called when all translations are gone. */
   onFlush: () => void = () => {};
   /** Called before a frame first holds code, if it may be in a write TLB. */
@@ -76,6 +80,8 @@ export class CodeCache {
     this.lowering = new Lowering(machine.mem);
     this.lowering.keep = (i) => this.insns.push(clone(i)) - 1;
     this.maxChunks = Math.max(2, Math.floor(limitBytes / (CHUNK_FRAMES * 4096)));
+    this.index = Math.max(0, machine.allocFrames(INDEX_BYTES / 4096)) * 4096;
+    this.clearIndex();
   }
 
   /** The decoded instruction a record kept, undefined for index 0. */
@@ -87,14 +93,28 @@ export class CodeCache {
   table(mfn: number, mode: Mode): number {
     const key = mfn * MODE_KEYS + modeKey(mode);
     const found = this.pages.get(key);
-    if (found !== undefined) return found;
+    if (found !== undefined) {
+      this.enterIndex(mfn, modeKey(mode), found);
+      return found;
+    }
     this.modes.add(modeKey(mode));
     const at = this.alloc(TABLE_BYTES);
     if (at === 0) return 0;
-    this.machine.mem.fill(at, TABLE_BYTES);
+    // frames come cleared, but not those that are used again
+    if (this.flushes > 0) this.machine.mem.fill(at, TABLE_BYTES);
     this.pages.set(key, at);
     this.frames.set(at, mfn);
+    this.enterIndex(mfn, modeKey(mode), at);
     return at;
+  }
+  private enterIndex(mfn: number, mode: number, table: number): void {
+    if (this.index === 0 || mode >= CODE_INDEX.modes) return;
+    const at = this.index + (mfn & (CODE_INDEX.entries - 1)) * CODE_INDEX.entrySize;
+    this.machine.mem.setU32(at, mfn + mode * 2 ** CODE_INDEX.modeShift);
+    this.machine.mem.setU32(at + 4, table);
+  }
+  private clearIndex(): void {
+    if (this.index !== 0) this.machine.mem.fill(this.index, INDEX_BYTES, 0xff);
   }
   /** Number of the frame that a table is of. */
   frameOf(table: number): number {
@@ -309,6 +329,7 @@ export class CodeCache {
       this.machine.mem.setU32(info + frameInfo.codeLo.offset, 0);
       this.machine.mem.setU32(info + frameInfo.codeHi.offset, 0);
     }
+    this.clearIndex();
     this.pages.clear();
     this.frames.clear();
     this.straddlers.clear();

@@ -17,7 +17,7 @@ export interface Watch {
   port(port: number, size: number): void;
 }
 
-const crosses = (linear: number, size: number): boolean => ((linear >>> 0) & 4095) + size > 4096;
+export const crosses = (linear: number, size: number): boolean => ((linear >>> 0) & 4095) + size > 4096;
 
 export class Core extends Registers {
   readonly machine: Machine;

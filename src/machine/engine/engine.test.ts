@@ -47,6 +47,21 @@ describe('code at the end of a page', () => {
 });
 
 describe('code that changes', () => {
+  it('runs as it was written from another page, however often', () => {
+    const { t, pages, put, run, reg } = cpuWithPages();
+    put(0x1000, [0xb0, 0x00]); // mov al, 0
+    expect(run(0x1000)).toBe(0x1002);
+    for (let k = 1; k < 12; k++) {
+      t.engine.dropCode(pages[0]! / 4096);
+      put(0, [0xc6, 0x05, 0xf9, 0x17, 0, 0, k]); // mov byte [data], k
+      put(7, [0xc6, 0x05, 0xf3, 0x0f, 0, 0, k]); // the immediate
+      put(14, [0xe9, 0xed, 0x0f, 0, 0]); // jmp there
+      expect(run(0)).toBe(0x1002);
+      expect(reg(0) & 0xffn).toBe(BigInt(k));
+      expect(t.m.u8(pages[1]! + 0x800)).toBe(k);
+    }
+  });
+
   it('runs as it was written, an instruction after the write', () => {
     const { put, run, reg } = cpuWithPages();
     // mov byte [rip+1], 0x07 ; mov al, 0x01  -> the immediate of the second becomes 7

@@ -38,6 +38,8 @@ import { Turns } from './turns.ts';
 
 export interface EngineOptions extends ServiceOptions {
   codeCacheBytes: number;
+  /** The compiled module of `buildInterpreter`, for a memory that may be as large as this machine's. */
+  interpreter?: object | undefined;
   /** What is hot is compiled. */
   compile?: CompileOptions | undefined;
   /** There is a forced emulation prefix, see forced.ts. */
@@ -140,7 +142,6 @@ export class SoftwareCpu implements Engine {
 
   release(cpu: number): void {
     this.cpus.delete(cpu);
-    this.tlb.forget(cpu);
   }
 
   startup(cpu: number, vector: number): void {
@@ -242,6 +243,8 @@ export class SoftwareCpu implements Engine {
     this.cpus.add(cpu);
     this.progress.begin(maxBlocks);
     c.set32(cpuState.shadow, 0);
+    c.set32(cpuState.codeIndex, this.cache.index);
+    c.set32(cpuState.noPorts, c.platform.ioRead ? 0 : 1);
     if (inGuest(c)) armVirtual(c);
     return !this.interrupts.takeTripleFault();
   }

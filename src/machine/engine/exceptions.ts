@@ -125,10 +125,12 @@ function gateTarget(c: Core, sel: number, cause: Cause, long: boolean): Descript
 function deliverPlain(c: Core, vector: number, err: number, cause: Cause, ip: number): boolean {
   if (cause === 'software' || stepping(c) || inGuest(c)) return false;
   const { cpl } = c;
+  const rest = c.get32(cpuState.flagsRest);
   const hasError = err >= 0 && WITH_ERROR.has(vector) ? 1 : 0;
   const rf = cause === 'fault' ? RF : 0;
   if (c.plainDelivery(c.cpu, vector, err, hasError, rf, ip | 0, Math.floor(ip / HIGH) | 0) === 0) return true;
   c.m.setU32(c.cpu + cpuState.cpl.offset, cpl);
+  c.set32(cpuState.flagsRest, rest);
   setContext(c);
   return false;
 }

@@ -1,7 +1,9 @@
 /** Data accesses that the TLB does not serve: the page is entered, or the instruction is one for alone.ts. */
-import { cpuState } from '../cpu-state.ts';
-import { KIND_ATOMIC, KIND_READ, REC } from '../interp/record.ts';
+import { codePage } from '../compiler/job.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
+import { KIND_ATOMIC, KIND_READ, REC, TLB_EXEC } from '../interp/record.ts';
 import { ACCESS, FAULT, MMIO } from '../mmu.ts';
+import type { CodeCache } from './code-cache.ts';
 import type { Core } from './core.ts';
 import { checkFirst, nothingFirst } from './fault-order.ts';
 import type { Fetcher } from './fetch.ts';
@@ -13,16 +15,25 @@ import { inGuest } from './svm/state.ts';
 import { VmExit } from './svm/vm-exit.ts';
 import type { Tlb } from './tlb.ts';
 
+/** Times that a frame's code is given up, for as many frames (by the low bits of their numbers). */
+const MAX_GIVEN_UP = 4;
+const GIVEN_UP = 1 << 16;
+
 export class Misses {
   private readonly c: Core;
+  private readonly cache: CodeCache;
   private readonly tlb: Tlb;
   private readonly fetcher: Fetcher;
   private readonly progress: Progress;
   private readonly odd: (rp: number) => number;
+  /** The last frame with code that was written to. */
+  private lastWritten = -1;
+  private readonly givenUp = new Uint8Array(GIVEN_UP);
 
   /** `odd` runs the instruction of a record whose access no TLB entry can serve. */
-  constructor({ core, tlb, fetcher, progress }: Parts, odd: (rp: number) => number) {
+  constructor({ core, cache, tlb, fetcher, progress }: Parts, odd: (rp: number) => number) {
     this.c = core;
+    this.cache = cache;
     this.tlb = tlb;
     this.fetcher = fetcher;
     this.progress = progress;
@@ -104,9 +115,29 @@ export class Misses {
     if (a === MMIO) return false;
     const mfn = Math.floor(a / 4096);
     // what is written may be what runs next: done alone, and looked up again afterwards
-    if (write && c.mmu.anyCode(mfn)) return false;
+    if (write && c.mmu.anyCode(mfn) && !this.givesUpCode(mfn)) return false;
     c.watch?.data(ea, size, write);
     this.tlb.fillData(ea, a, write);
     return true;
+  }
+  /**
+   * A second write in a row to a page with code, as when a kernel patches itself: what was decoded from it goes, so that
+   * the next ones are plain. Not of the page that runs; nor time and again, where code and data share a page.
+   */
+  private givesUpCode(mfn: number): boolean {
+    const again = mfn === this.lastWritten;
+    this.lastWritten = mfn;
+    const place = mfn & (GIVEN_UP - 1);
+    if (!again || (this.givenUp[place] as number) >= MAX_GIVEN_UP || this.runs(mfn)) return false;
+    this.givenUp[place]!++;
+    this.c.codeWritten(mfn);
+    return true;
+  }
+  private runs(mfn: number): boolean {
+    const c = this.c;
+    const base = c.lin(cpuState.ripBase);
+    const linear = c.code64 ? base : (base + c.segBase(SEG.cs)) >>> 0;
+    const frame = this.cache.frameOf(codePage(c.m, c.cpu + TLB_EXEC, linear, c.get32(cpuState.tlbCtx)));
+    return frame < 0 || frame === mfn;
   }
 }

@@ -18,7 +18,12 @@ export interface Parts {
 }
 
 /** The interpreter's module. */
-export interface InterpreterExports extends Runner, TlbFunctions, DeliveryFunction {}
+export interface InterpreterExports extends Runner, TlbFunctions, DeliveryFunction {
+  /** As `run`, which is for single instructions: page faults of the guest's accesses are delivered, too. */
+  turn(cpu: number, rp: number, fuel: number): number;
+  /** What the driver asks where a region's access misses the TLB. */
+  serve(cpu: number): number;
+}
 /** The interpreter, or what runs it and compiled regions by turns. */
 export interface Runner {
   /** Goes on at a record (0: at rip), for so many blocks; answers why it left, a LEAVE. */

@@ -4,9 +4,11 @@ import { DF, ZF } from '../../x86/flags.ts';
 import type { Insn } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
-import type { Core } from './core.ts';
+import { ACCESS } from '../mmu.ts';
+import { type Core, crosses } from './core.ts';
 import { flagsOfSub } from './flags.ts';
-import { checkPort } from './system.ts';
+import { inGuest } from './svm/state.ts';
+import { checkPort, readPort } from './system.ts';
 
 const RCX = 1;
 const RSI = 6;
@@ -20,9 +22,12 @@ export function stringOp(c: Core, i: Insn): boolean {
   const countSize = i.addrSize;
   // whether the port may be used is asked even when nothing is to be moved
   if (i.op === X.ins || i.op === X.outs) checkPort(c, c.gpr32(2) & 0xffff, i.opSize);
+  let most = c.stepping ? 1 : CHUNK;
   for (let n = 0; ; n++) {
-    if (rep && BigInt.asUintN(8 * countSize, c.gpr(RCX)) === 0n) return true;
-    if (n === (c.stepping ? 1 : CHUNK)) return false;
+    const count = rep ? BigInt.asUintN(8 * countSize, c.gpr(RCX)) : 1n;
+    if (count === 0n) return true;
+    if (n === most) return false;
+    if (rep && n === 0 && oddAlone(c, i, count)) most = 1;
     element(c, i);
     if (!rep) return true;
     c.setGpr(RCX, countSize, c.gpr(RCX) - 1n);
@@ -31,6 +36,24 @@ export function stringOp(c: Core, i: Insn): boolean {
       if (equal !== (i.rep === 0xf3)) return true;
     }
   }
+}
+
+/**
+ * Only the element at hand of a REP is odd, in two pages or on one with code: the bulk form goes on behind it. Code that
+ * will be written over goes now: it may be far behind this element.
+ */
+function oddAlone(c: Core, i: Insn, count: bigint): boolean {
+  if ((i.op !== X.movs && i.op !== X.stos) || c.get32(cpuState.flagsRest) & DF) return false;
+  const z = i.opSize;
+  const to = address(c, i, RDI, SEG.es);
+  if (crosses(to, z) || (i.op === X.movs && crosses(address(c, i, RSI, i.seg), z))) return true;
+  // the source's fault comes before a nested one of the destination
+  if (inGuest(c)) return false;
+  const a = c.mmu.translate(c.cpu, to, ACCESS.read, c.cpl === 3);
+  const bytes = count > 4096n ? 4096 : Number(count) * z;
+  if (a < 0 || !c.mmu.holdsCode(Math.floor(a / 4096), a & 4095, bytes)) return false;
+  c.codeWritten(Math.floor(a / 4096));
+  return true;
 }
 
 function address(c: Core, i: Insn, r: number, s: number): number {
@@ -89,7 +112,7 @@ function input(c: Core, i: Insn): void {
   const port = c.gpr32(2) & 0xffff;
   const to = address(c, i, RDI, SEG.es);
   c.probeWrite(to, i.opSize);
-  c.write(to, i.opSize, BigInt(c.platform.ioRead(c.cpu, port, i.opSize) >>> 0));
+  c.write(to, i.opSize, readPort(c, port, i.opSize));
   step(c, i, RDI);
 }
 function output(c: Core, i: Insn): void {

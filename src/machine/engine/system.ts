@@ -20,6 +20,11 @@ export function checkPort(c: Core, port: number, size: number): void {
   if ((c.buf.getUint16(0, true) >>> (port & 7)) & ((1 << size) - 1)) c.gp();
 }
 
+export function readPort({ platform, cpu }: Core, port: number, size: number): bigint {
+  const read = platform.ioRead?.(cpu, port, size) ?? -1;
+  return BigInt.asUintN(8 * size, BigInt(read));
+}
+
 export function inOut(c: Core, i: Insn, out: boolean): void {
   const size = Math.min(i.opSize, 4);
   const o = out ? i.operands[0] : i.operands[1];
@@ -28,7 +33,7 @@ export function inOut(c: Core, i: Insn, out: boolean): void {
   if (out) {
     const v = c.gpr32(0);
     c.platform.ioWrite(c.cpu, port, size, size === 4 ? v : v & ((1 << (8 * size)) - 1));
-  } else c.setGpr(0, size, BigInt(c.platform.ioRead(c.cpu, port, size) >>> 0));
+  } else c.setGpr(0, size, readPort(c, port, size));
 }
 
 // --- segment bases ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import {
   ENTRY_FLAG,
   EXEC_ENTRIES,
   LARGE_REGIONS,
+  MAX_GENERATION,
   REGIONS,
   TAG_CLOSED,
   TAG_USER,
@@ -26,9 +27,8 @@ import { CR4_PCIDE, CR4_SMAP } from '../mmu.ts';
 import type { Core } from './core.ts';
 import { HIGH } from './registers.ts';
 import { setContext } from './segments.ts';
-import { Space, Spaces } from './tlb-spaces.ts';
+import { Spaces } from './tlb-spaces.ts';
 
-const MAX_GENERATION = 127;
 /** Bears no entry. */
 const NO_TAG = 1;
 const PCID_MASK = 0xfff;
@@ -37,12 +37,12 @@ const REGION_BYTES = 0x20_0000;
 export class Tlb {
   private readonly c: Core;
   private readonly functions: TlbFunctions;
-  /** Address spaces of each vCPU. */
-  private readonly spaces = new Map<number, Spaces>();
+  private readonly spaces: Spaces;
 
   constructor(c: Core, functions: TlbFunctions) {
     this.c = c;
     this.functions = functions;
+    this.spaces = new Spaces(c, functions);
   }
 
   flush(): void {
@@ -58,62 +58,27 @@ export class Tlb {
     c.set32(cpuState.generation, gen);
     setContext(c);
     c.set32(cpuState.listed, 0);
-    this.spaces.set(c.cpu, new Spaces(this.spaceNumber(), this.newSpace()));
-  }
-
-  /** The vCPU is gone. */
-  forget(cpu: number): void {
-    this.spaces.delete(cpu);
+    this.spaces.begin(this.spaceNumber(), this.nextGeneration());
   }
 
   private spaceNumber(): number {
     const { c } = this;
     return c.get32(cpuState.cr4) & CR4_PCIDE ? c.get32(cpuState.cr3) & PCID_MASK : 0;
   }
-  private get own(): Spaces {
-    const own = this.spaces.get(this.c.cpu);
-    if (own) return own;
-    this.flush();
-    return this.spaces.get(this.c.cpu) as Spaces;
-  }
 
   /** Goes on in another address space, with what is known of it or empty. */
   switchSpace(pcid: number, keep: boolean): void {
-    const { own } = this;
     this.closeUser();
-    const next = own.byNumber.get(pcid);
-    if (next === own.current) {
-      if (!keep) next.emptyLive();
-      return;
-    }
-    own.current.park();
-    if (next === undefined) return this.enterNew(own, pcid);
-    own.current = next;
-    if (!keep) next.empty();
-    next.resume();
-  }
-
-  private enterNew(own: Spaces, pcid: number): void {
     // with no generation left everything is flushed, for CR3 as it now is
-    if (this.c.get32(cpuState.generationLast) === MAX_GENERATION) return this.flush();
-    own.current = this.newSpace();
-    own.byNumber.set(pcid, own.current);
+    if (!this.spaces.switchTo(pcid, keep)) this.flush();
   }
-  private newSpace(): Space {
-    return new Space(this.c, this.functions, this.nextGeneration());
-  }
-
   /** Empties one address space, perhaps the present one. */
   dropSpace(pcid: number): void {
-    const { own } = this;
-    const space = own.byNumber.get(pcid);
-    if (space === own.current) space.emptyLive();
-    else space?.empty();
+    this.spaces.drop(pcid);
   }
-
   /** Empties all address spaces; global pages stay. */
   dropSpaces(): void {
-    for (const pcid of this.own.byNumber.keys()) this.dropSpace(pcid);
+    this.spaces.dropAll();
   }
 
   /** Entries made under EFLAGS.AC serve no longer than that. */

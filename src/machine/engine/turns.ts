@@ -28,7 +28,7 @@ export class Turns {
   take(): number {
     const { c, progress, compiled } = this;
     if (!compiled) {
-      const why = this.interp.run(c.cpu, progress.rp, progress.left);
+      const why = this.interp.turn(c.cpu, progress.rp, progress.left);
       progress.left = c.get32(cpuState.fuel) | 0;
       return why;
     }

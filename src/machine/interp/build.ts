@@ -16,14 +16,17 @@ import { F64, I32, Module } from '../../wasm/module.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { cpuState } from '../cpu-state.ts';
 import { findRecord, pageDiffers } from '../emit/lookup.ts';
+import { addFillCode } from './code-fill.ts';
 import { addDeliver } from './delivery.ts';
 import { InterpEmitter, LOCAL, LOCAL_TYPES } from './emitter.ts';
+import { addFault } from './fault.ts';
+import { addFill } from './fill.ts';
 import { HANDLERS, type Handler, SPECIAL, type Special } from './handlers.ts';
 import { KIND_RMW, LEAVE, REC } from './record.ts';
-import { addRoutines, addRun } from './routines.ts';
+import { addRoutines, addRun, addServe, addTurn } from './routines.ts';
+import { addSpaces } from './space-functions.ts';
 import { emitBitAddress, emitMovs, emitStos } from './strings.ts';
 import { addEnter, addRetag } from './tlb-functions.ts';
-import { addFill } from './walk.ts';
 
 export function buildInterpreter(minPages: number, maxPages: number): Uint8Array {
   const m = new Module();
@@ -34,7 +37,13 @@ export function buildInterpreter(minPages: number, maxPages: number): Uint8Array
   addEnter(m);
   addFill(m);
   addDeliver(m);
-  addRun(m, addRoutines(m));
+  addFault(m);
+  addFillCode(m);
+  addSpaces(m);
+  const routines = addRoutines(m);
+  addRun(m, routines);
+  addTurn(m, routines);
+  addServe(m);
   return m.bytes();
 }
 

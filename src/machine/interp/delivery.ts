@@ -8,14 +8,16 @@ import { AC, IF, NT, packStatus, RF, TF, VM } from '../../x86/flags.ts';
 import { RSP } from '../../x86/sem/common.ts';
 import type { V64, Var } from '../../x86/sem/sem.ts';
 import { cpuState, SEG, segment } from '../cpu-state.ts';
-import { ATTR, FLAT, flatSegment, NULL_SS } from '../emit/system.ts';
+import { ATTR, FLAT, flatSegment, NULL_SS, turnEntries } from '../emit/system.ts';
 import { addBody, argument, loadAt, makeBody, storeAt, translated } from './function.ts';
 import { KIND_READ, KIND_WRITE } from './record.ts';
 import type { RoutineEmitter } from './routine-emitter.ts';
+import { slowUnlessCanonical } from './walk.ts';
 
 export interface DeliveryFunction {
   /**
-   * 0: delivered. 1: not begun, but the privilege level is to be set anew. `rf` is pushed with the flags; ip in halves.
+   * 0: delivered. 1: not begun, but the privilege level and EFLAGS.AC are to be set anew. `rf` is pushed with the flags;
+   * ip in halves.
    */
   deliver(
     cpu: number,
@@ -47,8 +49,6 @@ function tableWord(e: RoutineEmitter, linear: V64): Var {
 }
 const beyond = (e: RoutineEmitter, last: Var, limit: number): void =>
   e.slowIf(e.gtu(e.get(last), e.let(e.state32(limit))));
-const slowUnlessCanonical = (e: RoutineEmitter, v: Var): void =>
-  e.slowIf(e.ne(e.shrs(e.shl(e.get(v), e.c(16)), e.c(16)), v));
 
 interface Gate {
   selector: Var;
@@ -106,9 +106,13 @@ function deliver(e: RoutineEmitter): void {
   // ring 0 or 3
   e.slowIf(e.eqz(e.and(e.sub(e.get(user), e.c(1)), e.c(2))));
   e.slowIf(e.ne(e.state32(cpuState.mode.offset), e.c(CODE64)));
-  // what a table is read with knows nothing of AC
-  e.slowIf(e.ne(e.and(e.flagsRest(), e.c(AC)), e.c(0)));
   e.slowIf(e.ne(e.state32(cpuState.watched.offset), e.c(0)));
+  const rest = e.let(e.flagsRest());
+  // what tables are read with knows nothing of AC
+  e.if(e.ne(e.and(e.get(rest), e.c(AC)), e.c(0)), () => {
+    turnEntries(e, 'closed');
+    e.setFlagsRest(e.and(e.get(rest), e.c(~AC)));
+  });
   e.setPrivilege(0);
   const { selector, target, trap } = gate(e, vector);
   checkCode(e, selector);
@@ -122,7 +126,7 @@ function deliver(e: RoutineEmitter): void {
     storeAt(e, at, 8, error);
     e.set(at, e.add(e.get(at), e.c(8)));
   });
-  const flags = e.let(e.or(e.and(e.flagsRest(), e.c(~RF)), e.let(packStatus(e))));
+  const flags = e.let(e.or(e.and(e.get(rest), e.c(~RF)), e.let(packStatus(e))));
   const selectorOf = (s: number): Var =>
     e.let(loadAt(e, e.let(e.cpuAddress()), 2, segmentField(s, segment.sel)));
   const ip = e.let(e.or(e.shl(e.get(high), e.c(32)), low));
@@ -140,7 +144,7 @@ function deliver(e: RoutineEmitter): void {
   const masked = e.let(
     e.select(e.let(e.c(~CLEARED)), e.let(e.c(~(CLEARED | IF))), e.ne(e.get(trap), e.c(0))),
   );
-  e.setFlagsRest(e.and(e.flagsRest(), masked));
+  e.setFlagsRest(e.and(rest, masked));
   e.setState64(cpuState.rip.offset, target);
 }
 

@@ -11,7 +11,17 @@ const V = {} as V64;
 const COMMON = 3;
 
 /** Indices of the interpreter's functions, as they are added; routines follow. `ticks` is imported. */
-export const FUNCTION = { ticks: 0, loop: 1, retag: 2, enter: 3, fill: 4 } as const;
+export const FUNCTION = {
+  ticks: 0,
+  loop: 1,
+  retag: 2,
+  enter: 3,
+  fill: 4,
+  deliver: 5,
+  fault: 6,
+  fillCode: 7,
+  switchSpace: 8,
+} as const;
 
 /** A routine that knows the vCPU's state. */
 export interface SystemRoutine {

@@ -2,7 +2,7 @@
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP_NAMES, OP as X } from '../../x86/ops.ts';
 import { vectorRow } from '../../x86/sem/vector.ts';
-import { FORM, type Form, HANDLERS, handlerOf } from './handlers.ts';
+import { FORM, HANDLERS, handlerOf } from './handlers.ts';
 
 export const Z_INDEX: Record<number, number> = { 1: 0, 2: 1, 4: 2, 8: 3 };
 export const SUBS = 16;
@@ -85,26 +85,31 @@ export const NO_FORM = new Set([
 /** Nothing to do for these in a machine that does one thing after the other. */
 export const NOTHING = new Set([X.nop, X.prefetch, X.lfence, X.mfence, X.sfence]);
 
-export function formOf(i: Insn): Form {
-  const [d, o, third] = i.operands;
-  const cl = third.kind === OPK.gpr;
-  if (d.kind === OPK.mem) {
-    if (third.kind !== OPK.none) return 'none';
-    return o.kind === OPK.none ? 'm' : o.kind === OPK.imm ? 'mi' : SHIFTS.has(i.op) ? 'none' : 'mr';
+/** The form, a FORM, of an instruction as it stands. */
+export function formOf(i: Insn): number {
+  const { operands } = i;
+  const to = operands[0].kind;
+  const from = operands[1].kind;
+  const third = operands[2].kind;
+  if (to === OPK.mem) {
+    if (third !== OPK.none) return FORM.none;
+    if (from === OPK.none) return FORM.m;
+    return from === OPK.imm ? FORM.mi : SHIFTS.has(i.op) ? FORM.none : FORM.mr;
   }
-  if (o.kind === OPK.none) return 'r';
-  if (o.kind === OPK.mem) return third.kind === OPK.none ? 'rm' : 'none';
-  if (third.kind !== OPK.none) return cl ? 'rrc' : 'rri';
-  if (o.kind === OPK.imm) return 'ri';
-  return SHIFTS.has(i.op) ? 'rc' : 'rr';
+  if (from === OPK.none) return FORM.r;
+  if (from === OPK.mem) return third === OPK.none ? FORM.rm : FORM.none;
+  if (third !== OPK.none) return third === OPK.gpr ? FORM.rrc : FORM.rri;
+  if (from === OPK.imm) return FORM.ri;
+  return SHIFTS.has(i.op) ? FORM.rc : FORM.rr;
 }
 
 /** The register form of an instruction whose memory operand became a temporary. */
-export function splitForm(i: Insn): Form {
-  const [, o, third] = i.operands;
-  if (o.kind === OPK.none) return 'r';
-  if (third.kind === OPK.gpr) return 'rrc';
-  if (third.kind === OPK.imm) return 'rri';
-  if (o.kind === OPK.imm) return 'ri';
-  return SHIFTS.has(i.op) ? 'rc' : 'rr';
+export function splitForm(i: Insn): number {
+  const from = i.operands[1].kind;
+  const third = i.operands[2].kind;
+  if (from === OPK.none) return FORM.r;
+  if (third === OPK.gpr) return FORM.rrc;
+  if (third === OPK.imm) return FORM.rri;
+  if (from === OPK.imm) return FORM.ri;
+  return SHIFTS.has(i.op) ? FORM.rc : FORM.rr;
 }

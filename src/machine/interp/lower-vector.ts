@@ -54,13 +54,13 @@ export class VectorLowering extends RecordWriter {
     const z = BY_REX_W.has(i.op) && !(i.rex & 8) ? 4 : 8;
     const op = i.op === X.movd && d.kind === OPK.gpr ? I.movdToGpr : i.op;
     const form = formOf(i);
-    const handler = this.find(op, z, FORM[form]);
+    const handler = this.find(op, z, form);
     if (handler >= 0) {
       this.vectorRecord(
         i,
         handler,
-        form === 'mr' ? o : d,
-        form === 'mr' || o.kind === OPK.mem ? -1 : this.reg(o),
+        form === FORM.mr ? o : d,
+        form === FORM.mr || o.kind === OPK.mem ? -1 : this.reg(o),
       );
       return true;
     }

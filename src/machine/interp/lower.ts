@@ -3,57 +3,33 @@
  * temporary, operate, and store; what has no handler for its operation runs in the helper.
  */
 import { type Insn, OPK } from '../../x86/insn.ts';
-import { OP as X } from '../../x86/ops.ts';
+import { OP_NAMES, OP as X } from '../../x86/ops.ts';
 import { SIZED_BY_OPERAND } from '../../x86/sem/bmi.ts';
 import { routineOf } from '../../x86/sem/routines.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
-import { cpuState, SEG, segment } from '../cpu-state.ts';
 import { BIT_OPS, formOf, HAS, I, LOCKED, NO_FORM, NOTHING, READ_ONLY, splitForm } from './handler-index.ts';
-import { FORM, type Form } from './handlers.ts';
-import { FlowLowering } from './lower-flow.ts';
+import { FORM } from './handlers.ts';
+import { SystemLowering } from './lower-system.ts';
 import { REC } from './record.ts';
-import { FLOW, RSP, TMP, ZERO } from './record-writer.ts';
-import { systemRoutineNamed } from './routine-list.ts';
+import { FLOW, TMP, ZERO } from './record-writer.ts';
 import { SAVE } from './state-routines.ts';
 
 export { FLOW } from './record-writer.ts';
 
-/** Helpers after which the next instruction in memory is not what runs. */
-const ENDS = new Set([
-  X.invalid,
-  X.retf,
-  X.jmpf,
-  X.callf,
-  X.iret,
-  X.int,
-  X.int3,
-  X.int1,
-  X.loop,
-  X.loope,
-  X.loopne,
-  X.jrcxz,
-  X.ud0,
-  X.ud1,
-  X.ud2,
-  X.hlt,
-  X.syscall,
-  X.sysret,
-  X.sysenter,
-  X.sysexit,
-]);
+/** Integer operations that are all in their handlers: nothing about them has to be looked at but the operands. */
+const PLAIN = new Uint8Array(OP_NAMES.length);
+for (const op of [
+  ...[X.mov, X.add, X.adc, X.sub, X.sbb, X.and, X.or, X.xor, X.cmp, X.test, X.inc, X.dec, X.neg, X.not],
+  ...[X.shl, X.shr, X.sar, X.rol, X.ror, X.rcl, X.rcr],
+])
+  PLAIN[op] = 1;
 
-/** Those that are fields of the vCPU's state, by number. */
-const CONTROL_REGISTERS: readonly ({ offset: number } | undefined)[] = [
-  cpuState.cr0,
-  undefined,
-  cpuState.cr2,
-  cpuState.cr3,
-  cpuState.cr4,
-];
-
-export class Lowering extends FlowLowering {
+export class Lowering extends SystemLowering {
   /** Writes the records of one instruction. */
   lower(i: Insn): number {
+    return PLAIN[i.op] === 1 && !i.lock ? this.simple(i, i.op, i.opSize, 0) : this.other(i);
+  }
+  private other(i: Insn): number {
     switch (i.op) {
       case X.jcc:
         return this.branch(i, this.find(X.jcc, 8, FORM.none, i.cc), FLOW.next);
@@ -81,12 +57,14 @@ export class Lowering extends FlowLowering {
       case X.swapgs:
         return this.system(i);
       case X.mov_sreg:
-        return this.fromSegment(i);
+        return this.segmentRegister(i);
       case X.mov_cr:
-        return this.fromControl(i);
+        return this.controlRegister(i);
       case X.rdtsc:
       case X.rdtscp:
         return this.systemRoutine(i, i.op === X.rdtsc ? 'rdtsc' : 'rdtscp', 0, ZERO);
+      case X.in:
+        return this.systemRoutine(i, 'in', Math.min(i.opSize, 4), ZERO);
       case X.invlpg:
         return this.codeSize === 64 ? this.ofAddress(i, 'invlpg', 0) : this.helperNext(i);
       case X.xsave:
@@ -97,7 +75,9 @@ export class Lowering extends FlowLowering {
         return this.stateRoutine(i, 'xsave', SAVE.compacted);
       case X.xrstor:
         return this.stateRoutine(i, 'xrstor', 0);
-      case X.mov:
+      case X.ldmxcsr:
+      case X.stmxcsr:
+        return this.codeSize === 64 ? this.ofAddress(i, OP_NAMES[i.op]!, 0) : this.helperNext(i);
       case X.lea:
       case X.movzx:
       case X.movsx:
@@ -107,60 +87,6 @@ export class Lowering extends FlowLowering {
     }
   }
 
-  /** In 64-bit code, and SYSRET to it; other forms are the helper's. */
-  private system(i: Insn): number {
-    if (this.codeSize !== 64 || (i.op === X.sysret && i.opSize !== 8)) return this.unknown(i);
-    const a = this.record(this.find(i.op, 8, FORM.none));
-    this.mem.setU32(a + REC.insn, this.keep(i));
-    return i.op === X.swapgs ? FLOW.next : FLOW.end;
-  }
-  /** MOV from a segment register to another register is a load of the vCPU's state. */
-  private fromSegment(i: Insn): number {
-    const [d, s] = i.operands;
-    if (d.kind !== OPK.gpr) return this.helperNext(i);
-    const z = i.opSize === 2 ? 2 : 4;
-    const a = this.record(z === 2 ? this.find(X.mov, 2, FORM.rr) : this.find(X.movzx, 4, FORM.rr, 2));
-    this.mem.setU16(a + REC.r1, this.reg(d));
-    this.mem.setU16(a + REC.r2, cpuState.seg.addr(0, s.reg) + segment.sel.offset);
-    return FLOW.next;
-  }
-  private fromControl(i: Insn): number {
-    const [d, s] = i.operands;
-    const field = d.kind === OPK.gpr && this.codeSize === 64 ? CONTROL_REGISTERS[s.reg] : undefined;
-    if (field === undefined) return this.helperNext(i);
-    const a = this.record(this.find(I.movFromCr, 8, FORM.rr));
-    this.mem.setU16(a + REC.r1, this.reg(d));
-    this.mem.setU16(a + REC.r2, field.offset);
-    this.mem.setU32(a + REC.insn, this.keep(i));
-    return FLOW.next;
-  }
-  private stateRoutine(i: Insn, name: string, bits: number): number {
-    return this.codeSize === 64 && i.opSize === 8 ? this.ofAddress(i, name, bits) : this.helperNext(i);
-  }
-  /** A routine whose operand is the linear address of the memory operand, in a flat segment. */
-  private ofAddress(i: Insn, name: string, bits: number): number {
-    if (i.seg === SEG.fs || i.seg === SEG.gs) return this.helperNext(i);
-    const a = this.record(this.find(X.lea, 8, FORM.r));
-    this.mem.setU16(a + REC.r1, TMP[2]);
-    this.address(a, i);
-    return this.systemRoutine(i, name, bits, TMP[2]);
-  }
-  private systemRoutine(i: Insn, name: string, bits: number, operand: number): number {
-    const a = this.special('routine');
-    this.mem.setU16(a + REC.r1, operand);
-    this.mem.setU16(a + REC.r2, operand);
-    this.imm(a, bits, 0);
-    this.mem.setU32(a + REC.slot, systemRoutineNamed(name));
-    this.mem.setU32(a + REC.insn, this.keep(i));
-    return FLOW.next;
-  }
-  private iret(i: Insn): number {
-    if (this.codeSize !== 64 || i.opSize !== 8) return this.unknown(i);
-    const a = this.record(this.find(I.iretq, 8, FORM.m));
-    this.stack(a, RSP, 0);
-    this.mem.setU32(a + REC.insn, this.keep(i));
-    return FLOW.end;
-  }
   private stringOp(i: Insn): number {
     const a = this.special(i.op === X.movs ? 'movs' : 'stos');
     this.imm(a, i.opSize | (i.rep ? 0x100 : 0), 0);
@@ -172,31 +98,31 @@ export class Lowering extends FlowLowering {
   }
 
   private move(i: Insn): number {
-    const [d, s] = i.operands;
     let z = i.opSize;
     if (i.op === X.lea) {
       const a = this.record(this.find(X.lea, z, FORM.r));
-      this.mem.setU16(a + REC.r1, this.reg(d));
+      this.mem.setU16(a + REC.r1, this.reg(i.operands[0]));
       this.address(a, i);
       return FLOW.next;
     }
-    if (i.op === X.mov) return this.simple(i, X.mov, z, 0);
-    const from = s.size;
+    const from = i.operands[1].size;
     if (from >= z) return this.simple(i, X.mov, z, 0);
     if (i.op === X.movzx && z === 8) z = 4;
     return this.simple(i, i.op, z, from);
   }
 
   /** One record: registers, immediate and memory as the form says. Answers false where there is no such handler. */
-  private one(i: Insn, op: number, z: number, form: Form, s: number, far: boolean): boolean {
-    const handler = this.find(op, z, FORM[form], s);
+  private one(i: Insn, op: number, z: number, form: number, s: number, far: boolean): boolean {
+    const handler = this.find(op, z, form, s);
     if (handler < 0) return false;
     const a = this.record(handler);
-    const [d, o, third] = i.operands;
-    const regOperand = form === 'mr' ? o : d;
+    const { operands } = i;
+    const d = operands[0];
+    const o = operands[1];
+    const regOperand = form === FORM.mr ? o : d;
     if (regOperand.kind === OPK.gpr) this.mem.setU16(a + REC.r1, this.reg(regOperand));
-    if (o.kind === OPK.gpr && form !== 'mr') this.mem.setU16(a + REC.r2, this.reg(o));
-    if (o.kind === OPK.imm || third.kind === OPK.imm) this.imm(a, i.imm, i.immHi);
+    if (o.kind === OPK.gpr && form !== FORM.mr) this.mem.setU16(a + REC.r2, this.reg(o));
+    if (o.kind === OPK.imm || operands[2].kind === OPK.imm) this.imm(a, i.imm, i.immHi);
     if (d.kind === OPK.mem || o.kind === OPK.mem) this.memory(a, i, far);
     return true;
   }
@@ -211,7 +137,7 @@ export class Lowering extends FlowLowering {
     const [d, o] = i.operands;
     const memDst = d.kind === OPK.mem;
     const form = splitForm(i);
-    const handler = this.find(op, z, FORM[form], s);
+    const handler = this.find(op, z, form, s);
     if (handler < 0 || (!memDst && o.kind !== OPK.mem)) return this.helperNext(i);
     const readOnly = READ_ONLY.has(i.op) || op === I.imul1;
     if (memDst && !readOnly && i.op !== X.setcc) {
@@ -285,10 +211,6 @@ export class Lowering extends FlowLowering {
     if (i.count === 1) return this.simple(i, I.imul1, i.opSize, 0);
     return this.simple(i, i.count === 2 ? I.imul2 : I.imul3, i.opSize, 0);
   }
-  private unknown(i: Insn): number {
-    return ENDS.has(i.op) ? this.helper(i) : this.helperNext(i);
-  }
-
   private locked(i: Insn): number {
     const op = LOCKED[i.op] as number;
     const z = i.opSize;

@@ -12,6 +12,8 @@ export const RIP_BASE = cpuState.ripBase.offset;
 export const TMP = [0, 1, 2].map((i) => cpuState.tmp.offset + 8 * i) as [number, number, number];
 /** A memory source of a vector operation goes through this register (xmm offset). */
 export const XTMP = cpuState.xtmp.offset - cpuState.xmm.offset;
+/** The word of a record with its scale and segment, for an operand in none. */
+const NO_SEGMENT = (SEG_NONE * 8) << 8;
 export const RSP = 4;
 export const RBP = 5;
 
@@ -67,18 +69,20 @@ export class RecordWriter {
     return LOOKUP[((op * 4 + Z_INDEX[z]!) * FORMS + form) * SUBS + s] as number;
   }
 
+  /** A record without operands. */
   protected record(handler: number): number {
-    const { mem, at } = this;
-    // a few stores: fill costs as much as all the rest
-    for (let k = 0; k < REC.size; k += 8) mem.setF64(at + k, 0);
-    mem.setU16(at + REC.handler, handler);
-    mem.setU16(at + REC.n, this.n);
-    mem.setU16(at + REC.off, this.off);
-    mem.setU16(at + REC.next, this.next);
-    mem.setU16(at + REC.base, ZERO);
-    mem.setU16(at + REC.index, ZERO);
-    mem.setU8(at + REC.seg, SEG_NONE * 8);
-    this.mask(at, -1);
+    const { at } = this;
+    const { words } = this.mem;
+    const w = at >>> 2;
+    words[w] = (handler & 0xffff) | (this.n << 16);
+    words[w + 1] = this.off | (this.next << 16);
+    words[w + 2] = 0;
+    words[w + 3] = ZERO | (ZERO << 16);
+    words[w + 4] = 0;
+    words[w + 5] = NO_SEGMENT;
+    words[w + 6] = words[w + 7] = 0;
+    words[w + 8] = words[w + 9] = -1;
+    words[w + 10] = words[w + 11] = 0;
     this.at = at + REC.size;
     return at;
   }
@@ -87,12 +91,14 @@ export class RecordWriter {
   }
   /** mask: -1 for all 64 bits, else an unsigned 32-bit mask. */
   protected mask(a: number, mask: number): void {
-    this.mem.setU32(a + REC.mask, mask >>> 0);
-    this.mem.setU32(a + REC.mask + 4, mask === -1 ? 0xffff_ffff : 0);
+    const { words } = this.mem;
+    words[(a + REC.mask) >>> 2] = mask;
+    words[(a + REC.mask + 4) >>> 2] = mask === -1 ? -1 : 0;
   }
   protected imm(a: number, lo: number, hi: number): void {
-    this.mem.setU32(a + REC.imm, lo >>> 0);
-    this.mem.setU32(a + REC.imm + 4, hi >>> 0);
+    const { words } = this.mem;
+    words[(a + REC.imm) >>> 2] = lo;
+    words[(a + REC.imm + 4) >>> 2] = hi;
   }
   protected addrMask(size: number): number {
     return size === 8 ? -1 : size === 4 ? 0xffff_ffff : 0xffff;
@@ -100,22 +106,24 @@ export class RecordWriter {
 
   /** Fills the memory operand of the record at `a`. */
   protected address(a: number, i: Insn): void {
-    const { mem } = this;
-    mem.setU16(a + REC.base, i.base === NO_REG ? ZERO : i.base === BASE_RIP ? RIP_BASE : i.base * 8);
-    mem.setU16(a + REC.index, i.index === NO_REG ? ZERO : i.index * 8);
-    mem.setU8(a + REC.scale, i.scale);
-    mem.setU32(a + REC.disp, (i.base === BASE_RIP ? i.disp + this.next : i.disp) >>> 0);
+    const { words } = this.mem;
+    const base = i.base === NO_REG ? ZERO : i.base === BASE_RIP ? RIP_BASE : i.base * 8;
+    const index = i.index === NO_REG ? ZERO : i.index * 8;
+    words[(a + REC.base) >>> 2] = base | (index << 16);
+    words[(a + REC.disp) >>> 2] = i.base === BASE_RIP ? i.disp + this.next : i.disp;
+    this.mem.bytes[a + REC.scale] = i.scale;
     this.segment(a, i.seg);
     this.mask(a, this.addrMask(i.addrSize));
   }
   protected segment(a: number, seg: number): void {
     const flat = this.codeSize === 64 && seg !== SEG.fs && seg !== SEG.gs;
-    this.mem.setU8(a + REC.seg, (flat ? SEG_NONE : seg) * 8);
-    this.mem.setU8(a + REC.stack, seg === SEG.ss ? 1 : 0);
+    const { bytes } = this.mem;
+    bytes[a + REC.seg] = (flat ? SEG_NONE : seg) * 8;
+    bytes[a + REC.stack] = seg === SEG.ss ? 1 : 0;
   }
   protected stack(a: number, base: number, disp: number): void {
     this.mem.setU16(a + REC.base, base * 8);
-    this.mem.setU32(a + REC.disp, disp >>> 0);
+    this.mem.words[(a + REC.disp) >>> 2] = disp;
     this.segment(a, SEG.ss);
     this.mask(a, this.stackMask);
   }

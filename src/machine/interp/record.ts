@@ -56,7 +56,13 @@ export const REGIONS = 4096;
 export const TLB_LIST = LARGE_REGIONS + 2 * REGIONS;
 /** Entries in the list, some of them perhaps more than once, before the address space is emptied. */
 export const MAX_LISTED = 16_384;
-export const CPU_BYTES = TLB_LIST + MAX_LISTED * 2;
+/** Address spaces that are known of, and entries of one while it does not run: what is beyond is forgotten. */
+export const SPACES = 8;
+export const MAX_PARKED = 4096;
+/** Its number, counted from 1 (0: free); the generation of its entries while it does not run (0: none yet); their list. */
+export const SPACE = { number: 0, generation: 4, count: 8, list: 16, size: 16 + MAX_PARKED * 2 } as const;
+export const SPACES_AT = TLB_LIST + MAX_LISTED * 2;
+export const CPU_BYTES = SPACES_AT + SPACES * SPACE.size;
 
 /** An entry's words: the tag's low one, the high one, what is added to an address (a code page's table), and flags. */
 export const TLB_ENTRY = { tag: 0, high: 4, value: 8, flags: 12, size: 16 } as const;
@@ -64,7 +70,8 @@ export const TLB_ENTRY = { tag: 0, high: 4, value: 8, flags: 12, size: 16 } as c
 export const ENTRY_FLAG = { global: 1, open: 2, large: 4 } as const;
 /** In a tag: the generation, above the privilege. */
 export const GEN_SHIFT = 5;
-export const GEN_MASK = 127 << GEN_SHIFT;
+export const MAX_GENERATION = 127;
+export const GEN_MASK = MAX_GENERATION << GEN_SHIFT;
 
 /** Low tag bits: 3:0 alignment (always 0 in a tag), 11:4 context. */
 /** In a tag, and in tlbCtx: the entry is ring 3's. */

@@ -1,18 +1,20 @@
 /**
- * XSAVE, XSAVEOPT, XSAVEC and XRSTOR as routines: in 64-bit code, with REX.W, where the area is memory without a hitch.
+ * XSAVE, XSAVEOPT, XSAVEC and XRSTOR (with REX.W), LDMXCSR and STMXCSR as routines: in 64-bit code, where the area is
+ * memory without a hitch.
  * Everything else, and what faults, is the helper's (engine/xsave.ts), which has the same steps. @spec SDM 1 13
  */
 import { SIMD } from '../../wasm/opcodes.ts';
 import { RAX } from '../../x86/sem/common.ts';
 import type { Size, V64, Var, Vec } from '../../x86/sem/sem.ts';
 import { cpuState } from '../cpu-state.ts';
+import { CR0_EM, CR0_TS } from '../mmu.ts';
 import { loadAt, type SystemRoutine, storeAt, systemRoutine, translated, word } from './function.ts';
-import { KIND_READ, KIND_RMW } from './record.ts';
+import { KIND_READ, KIND_RMW, KIND_WRITE } from './record.ts';
 import type { RoutineEmitter } from './routine-emitter.ts';
 
 /** Bits of the immediate. */
 export const SAVE = { optimised: 1, compacted: 2 } as const;
-const CR0_TS = 8;
+const CR4_OSFXSR = 0x200;
 const CR4_OSXSAVE = 0x4_0000;
 const X87 = 1;
 const SSE = 2;
@@ -211,7 +213,23 @@ function resetX87(e: RoutineEmitter): void {
   for (let k = 0; k < 16; k++) e.setState64(FPR + 8 * k, e.c(0));
 }
 
+/** Machine address of the word that LDMXCSR and STMXCSR access. */
+function controlWord(e: RoutineEmitter, kind: number): Var {
+  e.slowIf(e.ne(e.and(e.state32(cpuState.cr0.offset), e.c(CR0_EM | CR0_TS)), e.c(0)));
+  e.slowIf(e.eqz(e.and(e.state32(cpuState.cr4.offset), e.c(CR4_OSFXSR))));
+  const linear = e.let(e.read(1, 8));
+  e.slowIf(e.gtu(e.and(e.get(linear), e.c(4095)), e.c(4096 - 4)));
+  return translated(e, linear, kind);
+}
+function loadMxcsr(e: RoutineEmitter): void {
+  const v = e.let(loadAt(e, controlWord(e, KIND_READ), 4));
+  e.slowIf(e.gtu(e.get(v), e.c(MXCSR_MASK)));
+  e.setState32(cpuState.mxcsr.offset, v);
+}
+
 export const STATE_ROUTINES: readonly SystemRoutine[] = [
   systemRoutine('xsave', save),
   systemRoutine('xrstor', restore),
+  systemRoutine('ldmxcsr', loadMxcsr),
+  systemRoutine('stmxcsr', (e) => storeAt(e, controlWord(e, KIND_WRITE), 4, e.let(e.mxcsr()))),
 ];

@@ -1,9 +1,12 @@
-/** System instructions as routines, in the plain case: RDTSC, RDTSCP, INVLPG. */
+/** System instructions as routines, in the plain case: RDTSC, RDTSCP, INVLPG, MOV to CR3, null selectors, IN. */
 import { OP } from '../../wasm/opcodes.ts';
+import { CPU_MAX_PHYS_BITS } from '../../x86/cpuid.ts';
 import { RAX, RCX, RDX } from '../../x86/sem/common.ts';
 import type { V64 } from '../../x86/sem/sem.ts';
-import { cpuState } from '../cpu-state.ts';
-import { FUNCTION, loadAt, type SystemRoutine, storeAt, systemRoutine } from './function.ts';
+import { cpuState, segment } from '../cpu-state.ts';
+import { LOCAL } from '../emit/access.ts';
+import { CR4_PCIDE } from '../mmu.ts';
+import { FUNCTION, loadAt, type SystemRoutine, storeAt, systemRoutine, word } from './function.ts';
 import {
   EXEC_ENTRIES,
   LARGE_REGIONS,
@@ -17,6 +20,7 @@ import type { RoutineEmitter } from './routine-emitter.ts';
 import { regionOf } from './tlb-functions.ts';
 
 const CR4_TSD = 4;
+const PCID_MASK = 0xfff;
 
 /** The clock is asked outside; below 0: not from here. */
 function readTsc(e: RoutineEmitter): void {
@@ -55,6 +59,43 @@ function invlpg(e: RoutineEmitter): void {
   clear(EXEC_ENTRIES, TLB_EXEC, 0);
 }
 
+/** MOV to CR3 in 64-bit code. */
+function movToCr3(e: RoutineEmitter): void {
+  e.slowIf(e.ne(e.or(e.cpl(), e.let(e.userOpen())), e.c(0)));
+  const v = e.let(e.read(1, 8));
+  const pcids = e.let(e.bool(e.ne(e.and(e.state32(cpuState.cr4.offset), e.c(CR4_PCIDE)), e.c(0))));
+  const keep = e.let(e.and(e.shru(e.get(v), e.c(63)), pcids));
+  const next = e.let(e.xor(e.shl(e.get(keep), e.c(63)), v));
+  e.slowIf(e.ne(e.shru(e.get(next), e.c(CPU_MAX_PHYS_BITS)), e.c(0)));
+  e.code.get(LOCAL.cpu);
+  word(e, e.mul(e.and(e.get(next), e.c(PCID_MASK)), pcids));
+  word(e, e.get(keep));
+  e.code.call(FUNCTION.switchSpace);
+  e.brIf('slow');
+  e.setState64(cpuState.cr3.offset, next);
+}
+
+/** A null selector for ES, DS, FS or GS, whose number the immediate is, in 64-bit code. */
+function loadNull(e: RoutineEmitter): void {
+  const selector = e.let(e.and(e.read(1, 8), e.c(0xffff)));
+  e.slowIf(e.gtu(e.get(selector), e.c(3)));
+  const zero = e.let(e.c(0));
+  const register = e.let(e.add(e.shl(e.imm(), e.c(4)), e.let(e.cpuAddress())));
+  // no attributes, no limit, no base
+  storeAt(e, register, 8, selector, cpuState.seg.offset);
+  storeAt(e, register, 8, zero, cpuState.seg.offset + segment.base.offset);
+  storeAt(e, e.let(e.add(e.shl(e.imm(), e.c(3)), e.let(e.cpuAddress()))), 8, zero, cpuState.segBase.offset);
+}
+
+/** IN where no port is there, and ring 0 asks: all ones. The immediate is the size. */
+function readPort(e: RoutineEmitter): void {
+  const busy = e.let(e.or(e.cpl(), e.let(e.state32(cpuState.watched.offset))));
+  e.slowIf(e.ne(e.get(busy), e.c(0)));
+  e.slowIf(e.eqz(e.state32(cpuState.noPorts.offset)));
+  for (const size of [1, 2, 4] as const)
+    e.if(e.eq(e.imm(), e.c(size)), () => e.setReg(RAX, size, e.let(e.c(-1))));
+}
+
 export const SYSTEM_ROUTINES: readonly SystemRoutine[] = [
   systemRoutine('rdtsc', readTsc, true),
   systemRoutine(
@@ -66,4 +107,7 @@ export const SYSTEM_ROUTINES: readonly SystemRoutine[] = [
     true,
   ),
   systemRoutine('invlpg', invlpg),
+  systemRoutine('movToCr3', movToCr3),
+  systemRoutine('loadNull', loadNull),
+  systemRoutine('in', readPort, true),
 ];

@@ -27,6 +27,10 @@ export interface TlbFunctions {
   enter(cpu: number, place: number, low: number, high: number, value: number, flags: number): void;
   /** What is listed and bears one generation gets another, 0: goes; the rest is taken off the list. */
   retag(cpu: number, from: number, to: number): void;
+  /** Goes on in an address space, with what is known of it or empty. 0: done, 1: no generation is left for it. */
+  switchSpace(cpu: number, number: number, keep: number): number;
+  /** Empties an address space, perhaps the one that runs. */
+  dropSpace(cpu: number, number: number): void;
   /** Fills the TLBs for the access that missed. 0: done, 1: the engine has to see. */
   fill(cpu: number): number;
 }
@@ -36,7 +40,7 @@ const cpuAddress = (e: RoutineEmitter): Var => argument(e, CPU);
 const generationOf = (e: RoutineEmitter, tag: Var): V64 =>
   e.shru(e.and(e.get(tag), e.c(GEN_MASK)), e.c(GEN_SHIFT));
 /** Whether an entry bears a generation and is not global: 1 or 0. */
-function owned(e: RoutineEmitter, at: Var, tag: Var, generation: Var): V64 {
+export function owned(e: RoutineEmitter, at: Var, tag: Var, generation: Var): V64 {
   const same = e.let(e.bool(e.eq(generationOf(e, tag), generation)));
   return e.and(e.bool(e.eqz(e.and(loadAt(e, at, 4, TLB_ENTRY.flags), e.c(ENTRY_FLAG.global)))), same);
 }

@@ -1,47 +1,41 @@
-/**
- * A TLB miss of 64-bit code in WebAssembly: the walk of four levels, the nested table, the TLBs. Where all is plain: the
- * access is allowed and within one page of RAM without code. What is not is the engine's, which walks again (mmu.ts) and
- * finds the fault, the device, or what else it is.
- */
-import type { Module } from '../../wasm/module.ts';
+/** The walk of four levels of page tables and of the nested table in WebAssembly, and what it is asked for. As in mmu.ts. */
 import { OP } from '../../wasm/opcodes.ts';
 import { AC } from '../../x86/flags.ts';
-import type { V64, Var } from '../../x86/sem/sem.ts';
+import type { V32, V64, Var } from '../../x86/sem/sem.ts';
 import { cpuState } from '../cpu-state.ts';
 import { svmState } from '../engine/svm/state.ts';
-import { FRAME_TABLE_AT, FRAME_WRITTEN, frameInfo } from '../machine.ts';
 import { CR0_WP, CR4_PGE, CR4_SMAP, EFER_NX, PTE } from '../mmu.ts';
 import { P2M, P2M_FRAMES, p2mWritable } from '../p2m.ts';
-import { addBody, FUNCTION, loadAt, makeBody, storeAt, word } from './function.ts';
-import {
-  ENTRY_FLAG,
-  KIND_ATOMIC,
-  KIND_READ,
-  TAG_USER,
-  TLB_ENTRIES,
-  TLB_ENTRY,
-  TLB_READ,
-  TLB_WRITE,
-} from './record.ts';
+import { FUNCTION, loadAt, storeAt, word } from './function.ts';
+import { ENTRY_FLAG, KIND_ATOMIC, KIND_READ, TLB_ENTRY } from './record.ts';
 import type { RoutineEmitter } from './routine-emitter.ts';
 
 const CODE64 = 64;
 /** Bits 39:12 of an entry. */
 const ADDRESS = 0xff_ffff_f000n;
-const NX = 1n << 63n;
+export const NX = 1n << 63n;
 const TYPES = Object.values(P2M);
 const bits = (types: readonly number[]): number => types.reduce((mask, t) => mask | (1 << t), 0);
 /** Types of guest frames that are memory, and those that can be written; a bit each. */
-const MEMORY = bits(TYPES.filter((t) => t !== P2M.none && t !== P2M.mmio));
-const WRITABLE = bits(TYPES.filter(p2mWritable));
+export const MEMORY = bits(TYPES.filter((t) => t !== P2M.none && t !== P2M.mmio));
+export const WRITABLE = bits(TYPES.filter(p2mWritable));
+
+/** Leaves unless addresses are those of 64-bit code, and nobody else has a say in what they mean. */
+export function slowUnlessPlain(e: RoutineEmitter): void {
+  const nests = e.let(e.state32(svmState.paging.offset));
+  e.slowIf(e.ne(e.or(e.state32(cpuState.watched.offset), nests), e.c(0)));
+  e.slowIf(e.ne(e.state32(cpuState.mode.offset), e.c(CODE64)));
+}
+export const slowUnlessCanonical = (e: RoutineEmitter, v: Var): void =>
+  e.slowIf(e.ne(e.shrs(e.shl(e.get(v), e.c(16)), e.c(16)), v));
 
 const ZERO = (e: RoutineEmitter): V64 => e.c(0);
 const unless = (e: RoutineEmitter, v: V64 | Var): void => e.slowIf(e.eqz(v));
-const isSet = (e: RoutineEmitter, v: Var, mask: number): V64 =>
+export const isSet = (e: RoutineEmitter, v: Var, mask: number): V64 =>
   e.bool(e.ne(e.and(e.get(v), e.c(mask)), e.c(0)));
 
 /** Machine address behind a guest-physical one, whose frame is of one of `types` (a Var or a constant). */
-function nested(e: RoutineEmitter, gpa: Var, types: Var): Var {
+export function nested(e: RoutineEmitter, gpa: Var, types: Var): Var {
   const at = e.let(e.get(gpa));
   const root = e.let(e.state32(cpuState.p2mRoot.offset));
   e.if(
@@ -70,18 +64,18 @@ function nested(e: RoutineEmitter, gpa: Var, types: Var): Var {
   return at;
 }
 
-interface Access {
+export interface Access {
   linear: Var;
   /** 1 or 0. */
   write: Var;
 }
 /** What missed, if it lies in one page and is not a misaligned locked access. */
-function missed(e: RoutineEmitter): Access {
+export function missed(e: RoutineEmitter): Access {
   const linear = e.let(e.state64(cpuState.faultAddr.offset));
   const kind = e.let(e.state32(cpuState.faultKind.offset));
   const how = e.let(e.and(e.get(kind), e.c(255)));
   const size = e.let(e.shru(e.get(kind), e.c(8)));
-  e.slowIf(e.ne(e.shrs(e.shl(e.get(linear), e.c(16)), e.c(16)), linear));
+  slowUnlessCanonical(e, linear);
   e.slowIf(e.gtu(e.add(e.and(e.get(linear), e.c(4095)), size), e.c(4096)));
   e.if(e.eq(e.get(how), e.c(KIND_ATOMIC)), () => {
     const low = e.let(e.sub(e.get(size), e.c(1)));
@@ -90,21 +84,28 @@ function missed(e: RoutineEmitter): Access {
   return { linear, write: e.let(e.bool(e.ne(e.get(how), e.c(KIND_READ)))) };
 }
 
-interface Leaf {
+export interface Leaf {
   entry: Var;
   /** Where it is. */
   at: Var;
-  /** What all levels have in common. */
+  /** What all levels have in common, and what any of them has. */
   rights: Var;
+  any: Var;
   /** log2 of the page's size. */
   shift: Var;
 }
-function walk(e: RoutineEmitter, linear: Var): Leaf {
+/** The entry that maps a page; `absent` is given the test for one that is not present. */
+export function walk(
+  e: RoutineEmitter,
+  linear: Var,
+  absent: (e: RoutineEmitter, c: V32) => void = (_e, c) => e.slowIf(c),
+): Leaf {
   const nx = e.let(e.and(e.state32(cpuState.efer.offset), e.c(EFER_NX)));
   const without = e.let(e.big(BigInt.asIntN(64, PTE.reserved | NX)));
   const reserved = e.let(e.select(e.let(e.big(PTE.reserved)), without, e.ne(e.get(nx), e.c(0))));
   const table = e.let(e.and(e.state64(cpuState.cr3.offset), e.big(ADDRESS)));
-  const leaf = { entry: e.let(ZERO(e)), at: e.let(ZERO(e)), rights: e.let(e.c(-1)), shift: e.let(e.c(39)) };
+  const [entryOf, at, any] = [e.let(ZERO(e)), e.let(ZERO(e)), e.let(ZERO(e))];
+  const leaf = { entry: entryOf, at, any, rights: e.let(e.c(-1)), shift: e.let(e.c(39)) };
   // an entry is marked, so that its frame must be the guest's to write
   const writable = e.let(e.c(WRITABLE));
   e.loop(() => {
@@ -112,9 +113,10 @@ function walk(e: RoutineEmitter, linear: Var): Leaf {
     const gpa = e.let(e.add(e.shl(e.get(index), e.c(3)), table));
     const at = nested(e, gpa, writable);
     const entry = e.let(loadAt(e, at, 8));
-    unless(e, e.and(e.get(entry), e.c(PTE.present)));
+    absent(e, e.eqz(e.and(e.get(entry), e.c(PTE.present))));
     e.slowIf(e.ne(e.and(entry, reserved), e.c(0)));
     e.set(leaf.rights, e.and(leaf.rights, entry));
+    e.set(leaf.any, e.or(leaf.any, entry));
     e.set(leaf.entry, e.get(entry));
     e.set(leaf.at, e.get(at));
     const last = e.let(e.or(isSet(e, entry, PTE.large), e.let(e.bool(e.eq(e.get(leaf.shift), e.c(12))))));
@@ -132,53 +134,51 @@ function walk(e: RoutineEmitter, linear: Var): Leaf {
   return leaf;
 }
 
-/** Leaves if the access is not allowed. Answers whether the page is a user's, let in under SMAP (1 or 0). */
-function check(e: RoutineEmitter, { write }: Access, { rights }: Leaf): Var {
+/** Whether the access is denied, and whether the page is a user's, let in under SMAP (1 or 0). */
+export function check(e: RoutineEmitter, { write }: Access, { rights }: Leaf): { denied: Var; open: Var } {
   const writable = e.let(isSet(e, rights, PTE.writable));
   const user = e.let(isSet(e, rights, PTE.user));
   const open = e.let(ZERO(e));
+  const denied = e.let(ZERO(e));
   e.if(
     e.eq(e.cpl(), e.c(3)),
-    () => unless(e, user),
+    () => e.set(denied, e.bool(e.eqz(user))),
     () => {
       const smap = e.let(e.bool(e.ne(e.and(e.state32(cpuState.cr4.offset), e.c(CR4_SMAP)), e.c(0))));
       e.set(open, e.and(smap, user));
-      e.slowIf(e.andBool(e.ne(e.get(open), e.c(0)), e.eqz(e.and(e.flagsRest(), e.c(AC)))));
+      const shut = e.let(e.bool(e.eqz(e.and(e.flagsRest(), e.c(AC)))));
+      e.set(denied, e.and(open, shut));
       const free = e.let(e.bool(e.eqz(e.and(e.state32(cpuState.cr0.offset), e.c(CR0_WP)))));
       e.set(writable, e.or(writable, free));
     },
   );
-  e.slowIf(e.ltu(writable, write));
-  return open;
+  const locked = e.let(e.bool(e.ltu(writable, write)));
+  e.set(denied, e.or(denied, locked));
+  return { denied, open };
 }
 
-/** Guest-physical address in the page of a leaf; sets its accessed and dirty bits. */
-function use(e: RoutineEmitter, { linear, write }: Access, { entry, at, shift }: Leaf): Var {
+/** The part of a leaf's address that lies in its page, and is to be 0 but for the PAT bit of a large one. */
+export function slowIfUneven(
+  e: RoutineEmitter,
+  { entry, shift }: Leaf,
+): { base: Var; low: Var; inPage: Var } {
   const inPage = e.let(e.sub(e.shl(e.let(e.c(1)), shift), e.c(1)));
   const base = e.let(e.and(e.get(entry), e.big(ADDRESS)));
   const low = e.let(e.and(base, inPage));
-  // bit 12 of a large page's entry is PAT
   e.slowIf(e.ne(e.and(e.get(low), e.c(~0x1000)), e.c(0)));
+  return { base, low, inPage };
+}
+/** Guest-physical address in the page of a leaf; sets its accessed and dirty bits. */
+export function use(e: RoutineEmitter, { linear, write }: Access, leaf: Leaf): Var {
+  const { entry, at } = leaf;
+  const { base, low, inPage } = slowIfUneven(e, leaf);
   const want = e.let(e.or(e.mul(e.get(write), e.c(PTE.dirty)), e.c(PTE.accessed)));
   const marked = e.let(e.or(entry, want));
   e.if(e.ne(marked, entry), () => storeAt(e, at, 4, marked));
   return e.let(e.or(e.sub(base, low), e.let(e.and(linear, inPage))));
 }
 
-/** Leaves if the frame holds code and is to be written; else notes that it may be. */
-function noteWritten(e: RoutineEmitter, address: Var): void {
-  e.code.i32(FRAME_TABLE_AT);
-  e.code.mem(OP.i64_load32_u, 2, 0);
-  const table = e.let({} as V64);
-  const number = e.let(e.shru(e.get(address), e.c(12)));
-  const info = e.let(e.add(e.mul(e.get(number), e.c(frameInfo.$.size)), table));
-  const high = e.let(loadAt(e, info, 4, frameInfo.codeHi.offset));
-  e.slowIf(e.ne(e.or(loadAt(e, info, 4, frameInfo.codeLo.offset), high), e.c(0)));
-  const flags = e.let(e.or(loadAt(e, info, 2, frameInfo.flags.offset), e.c(FRAME_WRITTEN)));
-  storeAt(e, info, 2, flags, frameInfo.flags.offset);
-}
-
-function flagsOf(e: RoutineEmitter, { entry, shift }: Leaf, open: Var): Var {
+export function flagsOf(e: RoutineEmitter, { entry, shift }: Leaf, open: Var): Var {
   const pge = e.let(e.and(e.shru(e.state32(cpuState.cr4.offset), e.c(Math.log2(CR4_PGE))), e.c(1)));
   const global = e.let(e.and(e.shru(e.get(entry), e.c(Math.log2(PTE.global))), pge));
   const large = e.let(e.bool(e.ne(e.get(shift), e.c(12))));
@@ -187,10 +187,15 @@ function flagsOf(e: RoutineEmitter, { entry, shift }: Leaf, open: Var): Var {
   return e.let(e.or(two, flag(large, ENTRY_FLAG.large)));
 }
 
-function enterPage(e: RoutineEmitter, tlb: number, linear: Var, value: Var, flags: Var): void {
-  const user = e.let(e.and(e.state32(cpuState.tlbCtx.offset), e.c(TAG_USER)));
-  const turn = e.let(e.mul(e.get(user), e.c(TLB_ENTRIES / 2 / TAG_USER)));
-  const number = e.let(e.and(e.xor(e.shru(e.get(linear), e.c(12)), turn), e.c(TLB_ENTRIES - 1)));
+/** Enters a page in a TLB, by the number of the entry. */
+export function enterAt(
+  e: RoutineEmitter,
+  tlb: number,
+  number: Var,
+  linear: Var,
+  value: Var,
+  flags: Var,
+): void {
   e.code.get(0);
   word(e, e.add(e.mul(e.get(number), e.c(TLB_ENTRY.size)), e.c(tlb)));
   word(e, e.get(linear));
@@ -199,26 +204,4 @@ function enterPage(e: RoutineEmitter, tlb: number, linear: Var, value: Var, flag
   word(e, e.get(flags));
   e.code.call(FUNCTION.enter);
   e.code.op(OP.drop);
-}
-
-/** fill(cpu): for the access in faultAddr and faultKind. */
-export function addFill(m: Module): void {
-  const body = makeBody(1, (e) => {
-    const nests = e.let(e.state32(svmState.paging.offset));
-    e.slowIf(e.ne(e.or(e.state32(cpuState.watched.offset), nests), e.c(0)));
-    e.slowIf(e.ne(e.state32(cpuState.mode.offset), e.c(CODE64)));
-    const access = missed(e);
-    const { linear, write } = access;
-    const leaf = walk(e, linear);
-    const open = check(e, access, leaf);
-    const gpa = use(e, access, leaf);
-    const types = e.let(e.select(e.let(e.c(WRITABLE)), e.let(e.c(MEMORY)), e.ne(e.get(write), e.c(0))));
-    const address = nested(e, gpa, types);
-    e.if(e.ne(e.get(write), e.c(0)), () => noteWritten(e, address));
-    const value = e.let(e.sub(address, linear));
-    const flags = flagsOf(e, leaf, open);
-    enterPage(e, TLB_READ, linear, value, flags);
-    e.if(e.ne(e.get(write), e.c(0)), () => enterPage(e, TLB_WRITE, linear, value, flags));
-  });
-  addBody(m, body, 'fill');
 }

@@ -35,10 +35,12 @@ export function instrument(p: Profiler, parts: Measured): void {
 function measureCode(p: Profiler, { core: c, turns, progress }: Measured): void {
   let nsBefore = 0;
   let countBefore = 0;
+  let switchesBefore = 0;
   p.before(turns, 'take', () => {
     nsBefore = p.profile.ns.code;
     countBefore = cpuState.icount.get(c.m, c.cpu);
     c.set32(cpuState.compiledIc, 0);
+    switchesBefore = c.get32(cpuState.switches);
   });
   p.around(turns, 'take', 'code', () => {
     // without what another thread has compiled, which is installed in between
@@ -48,6 +50,7 @@ function measureCode(p: Profiler, { core: c, turns, progress }: Measured): void 
     const all = cpuState.icount.get(c.m, c.cpu) - countBefore + c.get32(cpuState.exitIc);
     p.profile.split.add(ns, all - compiled, compiled);
     p.profile.unsampled += ns;
+    p.profile.counters.spacesSwitched += c.get32(cpuState.switches) - switchesBefore;
   });
   const seenAt = (rp: number): void => {
     const ip = c.lin(cpuState.ripBase) + c.m.u16(rp + REC.off);

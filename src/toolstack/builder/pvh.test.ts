@@ -2,8 +2,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { XEN_X86_EMU_LAPIC } from '../../abi/arch_x86.ts';
 import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm } from '../../abi/domctl.ts';
 import { GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE } from '../../abi/grant_table.ts';
-import { hvm_start_info } from '../../abi/hvm_start_info.ts';
+import { hvm_modlist_entry, hvm_start_info, XEN_HVM_START_MAGIC_VALUE } from '../../abi/hvm_start_info.ts';
 import { silent } from '../../base/log.ts';
+import { Mem } from '../../base/mem.ts';
 import { cString } from '../../base/text.ts';
 import { Dom0Gate } from '../../hypervisor/index.ts';
 import { World } from '../../hypervisor/testing/world.ts';
@@ -76,6 +77,18 @@ describe('a PVH domain that was built', () => {
   it('needs no grant table', () => {
     build({ hasGrants: false });
     expect(() => dom0.memory.mapGrants(domid, [GNTTAB_RESERVED_CONSOLE])).toThrow();
+  });
+
+  it('has its start info right behind the kernel, however large the ramdisk', () => {
+    build({ ramdisk: new Uint8Array(2 * MIB).fill(7) });
+    const info = new Mem(read(START_INFO, hvm_start_info.$.size).slice().buffer);
+    expect(hvm_start_info.magic.get(info, 0)).toBe(XEN_HVM_START_MAGIC_VALUE);
+    const list = Number(hvm_start_info.modlist_paddr.get(info, 0));
+    expect(list - START_INFO).toBeLessThan(PAGE);
+    const module = new Mem(read(list, hvm_modlist_entry.$.size).slice().buffer);
+    const ramdisk = Number(hvm_modlist_entry.paddr.get(module, 0));
+    expect(Number(hvm_modlist_entry.size.get(module, 0))).toBe(2 * MIB);
+    expect([...read(ramdisk, 1), ...read(ramdisk + 2 * MIB - 1, 1)]).toEqual([7, 7]);
   });
 
   it('has its command line in UTF-8', () => {

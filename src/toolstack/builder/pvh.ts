@@ -2,7 +2,7 @@
  * Builds a PVH domain's memory: RAM, kernel, modules, start info, ACPI tables, special pages and the first vCPU.
  *
  *   0 ................. RAM ................. min(memory, 0xfc000000)      the rest from 4 GiB on
- *   kernel at its ELF addresses, then the ramdisk, then command line and hvm_start_info, each on a page of its own
+ *   kernel at its ELF addresses, then hvm_start_info with all that it names but the ramdisk, then the ramdisk
  *   0xfc000000 ACPI tables | 0xfeff8000 special pages (XenStore, console)
  *
  * @xen docs/misc/pvh.pandoc
@@ -93,13 +93,16 @@ interface Layout {
   readonly startInfo: number;
 }
 
-/** Where the parts go; they must all fit in the RAM below the MMIO hole. */
+/**
+ * Where the parts go; they must all fit in the RAM below the MMIO hole. A 32-bit Linux reads the start info when it has
+ * mapped its own image and some 2 MiB more, so the ramdisk comes last.
+ */
 export function place(spec: PvhImages, low: number): Layout {
   const { segments } = spec.kernel;
   const end = Math.max(...segments.map((s) => s.paddr + s.memsz));
-  const ramdisk = pageUp(end);
-  const start = pageUp(ramdisk + (spec.ramdisk?.length ?? 0));
-  const needed = start + 2 * PAGE + pageUp(utf8(spec.cmdline).length + 1);
+  const startInfo = pageUp(end);
+  const ramdisk = startInfo + 2 * PAGE + pageUp(utf8(spec.cmdline).length + 1);
+  const needed = pageUp(ramdisk + (spec.ramdisk?.length ?? 0));
   if (needed > low) {
     const mib = (n: number): string => `${Math.ceil(n / (1 << 20))} MiB`;
     throw new BuildError(
@@ -107,7 +110,7 @@ export function place(spec: PvhImages, low: number): Layout {
       `kernel and ramdisk need ${mib(needed)} of memory, the domain has ${mib(low)}`,
     );
   }
-  return { ramdisk, startInfo: start };
+  return { ramdisk, startInfo };
 }
 
 interface Acpi {

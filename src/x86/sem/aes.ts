@@ -14,7 +14,10 @@ function times(a: number, b: number): number {
 }
 function power(v: number, n: number): number {
   let out = 1;
-  for (let k = 0; k < n; k++) out = times(out, v);
+  for (let k = n, square = v; k !== 0; k >>= 1) {
+    if (k & 1) out = times(out, square);
+    square = times(square, square);
+  }
   return out;
 }
 const inverse = (v: number): number => power(v, 254);

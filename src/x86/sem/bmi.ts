@@ -38,7 +38,7 @@ const byteOf = (e: Sem, v: Var, at: number): Var => e.let(e.and(e.shru(e.get(v),
 const andn: Fn = (e, z) => {
   const r = e.let(e.and(e.not(e.read(1, z)), e.let(e.read(2, z))));
   e.write(z, r);
-  flagsLogic(e, r);
+  flagsLogic(e, z, r);
 };
 
 const bextr: Fn = (e, z) => {
@@ -51,7 +51,7 @@ const bextr: Fn = (e, z) => {
   const from = e.select(shifted, none, e.ltu(e.get(start), e.c(64)));
   const r = e.let(e.and(from, mask));
   e.write(z, r);
-  flagsLogic(e, r);
+  flagsLogic(e, 8, r);
 };
 
 const bzhi: Fn = (e, z) => {

@@ -106,7 +106,7 @@ export const lockedBinary =
     const r = e.let(e.sx(e[op](a, b), z));
     if (op === 'add') flagsAdd(e, z, a, b, r);
     else if (op === 'sub') flagsSub(e, z, a, b, r);
-    else flagsLogic(e, r);
+    else flagsLogic(e, z, r);
   };
 export const lockedStep =
   (op: 'add' | 'sub'): Fn =>

@@ -44,7 +44,7 @@ const binary =
     if (keep) e.write(z, r);
     flags(e, z, a, b, r);
   };
-const logic = (e: Sem, _z: Size, _a: Var, _b: Var, r: Var): void => flagsLogic(e, r);
+const logic = (e: Sem, z: Size, _a: Var, _b: Var, r: Var): void => flagsLogic(e, z, r);
 
 const step =
   (op: 'add' | 'sub'): Fn =>

@@ -49,10 +49,19 @@ export interface VBin<R = Vec> {
 }
 export type Un<R = V64> = (a: V64 | Var) => R;
 
-/** What flags are of, as far as conditions can be told from it: a result, of x - y or of a logical operation. */
+/**
+ * What flags are of: a result of z bytes, sign-extended, of a logical operation (no carry, no overflow), of x + y, x - y
+ * (with a carry or `borrow` or without), or of something else.
+ */
 export type FlagSource =
-  | { readonly kind: 'result' | 'logic'; readonly r: Var }
-  | { readonly kind: 'sub'; readonly x: Var; readonly y: Var; readonly r: Var };
+  | { readonly kind: 'result' | 'logic'; readonly z: Size; readonly r: Var }
+  | {
+      readonly kind: 'add' | 'sub' | 'borrow';
+      readonly z: Size;
+      readonly x: Var;
+      readonly y: Var;
+      readonly r: Var;
+    };
 
 export interface Sem {
   /** A constant that fits in 32 signed bits. */

@@ -39,7 +39,7 @@ export const shl = shift((e, z, a, n) => {
     const of = e.let(e.xor(msb(e, r, z), cf));
     flagsFrom(e, r, cf, of);
   };
-  putFlags(e, [a, n, wide, r], flags, { kind: 'result', r });
+  putFlags(e, [a, n, wide, r], flags, { kind: 'result', z, r });
 });
 export const shr = shift((e, z, a, n) => {
   const r = e.let(e.sx(e.shru(a, n), z));
@@ -49,7 +49,7 @@ export const shr = shift((e, z, a, n) => {
     const of = e.let(msb(e, a, z));
     flagsFrom(e, r, cf, of);
   };
-  putFlags(e, [a, n, r], flags, { kind: 'result', r });
+  putFlags(e, [a, n, r], flags, { kind: 'result', z, r });
 });
 export const sar = shift((e, z, a, n) => {
   const s = e.let(e.sx(a, z));
@@ -60,7 +60,7 @@ export const sar = shift((e, z, a, n) => {
     const of = e.let(e.c(0));
     flagsFrom(e, r, cf, of);
   };
-  putFlags(e, [s, n, r], flags, { kind: 'result', r });
+  putFlags(e, [s, n, r], flags, { kind: 'result', z, r });
 });
 
 /** ROL and ROR by n modulo the width; for both OF follows from the result's top bits. */

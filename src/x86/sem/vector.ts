@@ -5,7 +5,7 @@
  * instruction that differs from another only in name is an alias. @spec SDM 2
  */
 import { type Insn, OPK } from '../insn.ts';
-import { OP as X } from '../ops.ts';
+import { OP_NAMES, OP as X } from '../ops.ts';
 import { VECTOR_FLOAT } from './vector-float.ts';
 import { VECTOR_PACKED } from './vector-packed.ts';
 import { fromMemory, lanes, type VectorSemantics } from './vector-rows.ts';
@@ -49,16 +49,22 @@ const ALIAS: Readonly<Record<string, string>> = {
   comiss: 'ucomiss', comisd: 'ucomisd',
   pshuflw: 'pshufd', pshufhw: 'pshufd', shufpd: 'shufps', blendps: 'pblendw', blendpd: 'pblendw',
 };
+const ROWS = new Map<string, VectorSemantics[]>(VECTOR.map((row) => [row.name, []]));
+for (const row of VECTOR) ROWS.get(row.name)!.push(row);
+const ALIASED = new Set(Object.keys(ALIAS).map((key) => key.split('/')[0]));
 /** These have a general destination: with a memory source no operand shows that they are SSE. */
-const TO_GENERAL = new Set([X.cvtss2si, X.cvttss2si, X.cvtsd2si, X.cvttsd2si]);
+const TO_GENERAL = new Uint8Array(OP_NAMES.length);
+for (const op of [X.cvtss2si, X.cvttss2si, X.cvtsd2si, X.cvttsd2si]) TO_GENERAL[op] = 1;
 /** An instruction that needs the SSE state enabled. */
 export function usesXmm(i: Insn): boolean {
-  return TO_GENERAL.has(i.op) || i.operands.some((o) => o.kind === OPK.xmm);
+  for (let k = 0; k < i.count; k++) if (i.operands[k]?.kind === OPK.xmm) return true;
+  return TO_GENERAL[i.op] === 1;
 }
 /** The row that does an instruction, undefined where none does. */
 export function vectorRow(name: string, form: string, z: number): VectorSemantics | undefined {
-  const own = VECTOR.find((v) => v.name === name && v.form === form && (v.z === z || v.z === 8));
-  if (own) return VECTOR.find((v) => v.name === name && v.form === form && v.z === z) ?? own;
+  const rows = ROWS.get(name)?.filter((v) => v.form === form);
+  const own = rows?.find((v) => v.z === z) ?? rows?.find((v) => v.z === 8);
+  if (own || !ALIASED.has(name)) return own;
   const other = ALIAS[`${name}/${form}/${z}`] ?? ALIAS[`${name}/${form}`] ?? ALIAS[name];
   return other === undefined ? undefined : vectorRow(other, form, z);
 }

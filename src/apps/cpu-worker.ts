@@ -9,6 +9,7 @@ import type { Batch } from '../machine/compiler/job.ts';
 import { COMPILE, type CompileOptions } from '../machine/compiler/regions.ts';
 import { type CompilerChannel, RemoteCompiler } from '../machine/compiler/service.ts';
 import { createEngine } from '../machine/create-engine.ts';
+import { warmUp } from '../machine/interp/warm-up.ts';
 import { Machine, type WasmMemory } from '../machine/machine.ts';
 import { Profiler } from '../machine/profile/profiler.ts';
 import { compileModule } from '../machine/wasm-api.ts';
@@ -49,6 +50,8 @@ const say = (message: CpuMessage): void => port.postMessage(message);
 const host = nodeHost();
 const interpreter = compileModule(readFileSync((workerData as CpuWorkerData).interpreter));
 port.once('message', run);
+// there is time until there is a machine
+warmUp(interpreter);
 
 function compileOptions(machine: Machine, { codeCacheBytes, compiler }: CpuMachine): CompileOptions {
   const options = { ...COMPILE, codeBytes: codeCacheBytes };

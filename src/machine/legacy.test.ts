@@ -1,5 +1,5 @@
-/** Legacy protected mode without paging: task switches, and segment limits. */
-import { describe, expect, test } from 'vitest';
+/** Legacy protected mode: task switches, segment limits, and what a kernel's entries do without the engine. */
+import { describe, expect, test, vi } from 'vitest';
 import { cpuState, SEG } from './cpu-state.ts';
 import { EXIT } from './platform.ts';
 import { TestCpu } from './testing.ts';
@@ -207,37 +207,78 @@ describe('a task switch', () => {
   });
 });
 
-describe('a segment limit', () => {
+/** ES is limited when code is decoded, FS when it is run; and how each is loaded from EAX and used. */
+const LOADED = [
+  ['ES', 0xc0, 0x26],
+  ['FS', 0xe0, 0x64],
+  ['GS', 0xe8, 0x65],
+] as const;
+
+describe.each(LOADED)('a segment limit of %s', (_name, modrm, prefix) => {
   const load = (sel: number, ...code: number[]): Legacy => {
-    const g = new Legacy([0x8e, 0xc0, ...code, HLT]); // mov es, eax
+    const g = new Legacy([0x8e, modrm, ...code, HLT]); // mov es, eax
     g.gpr(0, sel);
     return g;
   };
 
   test('lets the last byte through and nothing across it', () => {
-    const ok = load(SEL.short, 0x26, 0x8b, 0x1b); // mov ebx, es:[ebx]
+    const ok = load(SEL.short, prefix, 0x8b, 0x1b); // mov ebx, es:[ebx]
     ok.gpr(3, 0xfc);
     ok.word(AT.data + 0xfc, 0xabcd);
     expect(ok.run().vector).toBe(-1);
     expect(ok.gpr(3)).toBe(0xabcd);
-    const across = load(SEL.short, 0x26, 0x8b, 0x1b);
+    const across = load(SEL.short, prefix, 0x8b, 0x1b);
     across.gpr(3, 0xfd);
     expect(across.run().vector).toBe(13);
   });
 
   test('of an expand-down segment is where it begins', () => {
-    const below = load(SEL.down, 0x26, 0x8b, 0x1b);
+    const below = load(SEL.down, prefix, 0x8b, 0x1b);
     below.gpr(3, 0xff);
     expect(below.run().vector).toBe(13);
-    const above = load(SEL.down, 0x26, 0x8b, 0x1b);
+    const above = load(SEL.down, prefix, 0x8b, 0x1b);
     above.gpr(3, 0x100);
     expect(above.run().vector).toBe(-1);
   });
 
   test('a null selector can be held but not used', () => {
     expect(load(0).run().vector).toBe(-1);
-    expect(load(3, 0x26, 0x8b, 0x1b).run().vector).toBe(13);
+    expect(load(3, prefix, 0x8b, 0x1b).run().vector).toBe(13);
   });
+
+  test('counts for each part of what an instruction does', () => {
+    const cases: [number[], number][] = [
+      [[prefix, 0x01, 0x0b], 0], // add es:[ebx], ecx
+      [[prefix, 0xf0, 0x0f, 0xc1, 0x0b], 0], // lock xadd es:[ebx], ecx
+      [[prefix, 0xff, 0x33], 0], // push dword es:[ebx]
+      [[prefix, 0x8f, 0x03], 0], // pop dword es:[ebx]
+      [[prefix, 0xd9, 0x03], 0], // fld dword es:[ebx]
+      [[prefix, 0xdd, 0x03], 4], // fld qword es:[ebx]
+      [[prefix, 0x0f, 0x10, 0x03], 12], // movups xmm0, es:[ebx]
+      [[prefix, 0x0f, 0xab, 0x0b], 0], // bts es:[ebx], ecx
+      [[prefix, 0xff, 0x13], 0], // call es:[ebx]
+    ];
+    for (const [code, more] of cases)
+      for (const [at, vector] of [
+        [0xfc - more, -1],
+        [0xfd - more, 13],
+      ] as const) {
+        const g = load(SEL.short, ...code);
+        g.t.engine.core.set(cpuState.cr4, 0x600n);
+        g.gpr(3, at);
+        // where CALL goes is a HLT too
+        g.word(AT.data + at, g.base + AT.code + 2 + code.length);
+        expect([code, g.run().vector]).toEqual([code, vector]);
+      }
+  });
+});
+
+describe('a segment limit', () => {
+  const load = (sel: number, ...code: number[]): Legacy => {
+    const g = new Legacy([0x8e, 0xc0, ...code, HLT]); // mov es, eax
+    g.gpr(0, sel);
+    return g;
+  };
 
   test('of the stack is #SS, for the operand as for PUSH', () => {
     // mov ss, eax; push ebx: the handler's frame would not fit either, so a task takes the fault
@@ -259,19 +300,19 @@ describe('a segment limit', () => {
   });
 });
 
-describe('a segment type', () => {
+describe.each(LOADED)('a segment type of %s', (_name, modrm, prefix) => {
   const PAST = 0x50;
   const load = (attr: number, ...code: number[]): Legacy => {
-    const g = new Legacy([0x8e, 0xc0, ...code, HLT]); // mov es, eax
+    const g = new Legacy([0x8e, modrm, ...code, HLT]); // mov es, eax
     g.t.engine.core.set32(cpuState.gdtLimit, 0x57);
     g.descriptor(PAST, 0, 0xfffff, attr);
     g.gpr(0, PAST);
     g.gpr(3, g.base + AT.data);
     return g;
   };
-  const read = [0x26, 0x8b, 0x0b]; // mov ecx, es:[ebx]
-  const write = [0x26, 0x89, 0x0b];
-  const modify = [0x26, 0xff, 0x03]; // inc dword es:[ebx]
+  const read = [prefix, 0x8b, 0x0b]; // mov ecx, es:[ebx]
+  const write = [prefix, 0x89, 0x0b];
+  const modify = [prefix, 0xff, 0x03]; // inc dword es:[ebx]
 
   test.each([
     ['data that can be written', 0xc93, -1],
@@ -291,7 +332,7 @@ describe('a segment type', () => {
 
   test('follows a change of the register in code that was run before', () => {
     // mov es:[ebx], ecx; mov es, edx; loop back
-    const g = new Legacy([0x26, 0x89, 0x0b, 0x8e, 0xc2, 0x49, 0x75, 0xf8, HLT]);
+    const g = new Legacy([prefix, 0x89, 0x0b, 0x8e, modrm | 2, 0x49, 0x75, 0xf8, HLT]);
     g.t.engine.core.set32(cpuState.gdtLimit, 0x57);
     g.descriptor(PAST, 0, 0xfffff, 0xc91);
     g.gpr(1, 3);
@@ -325,4 +366,83 @@ test('code that comes back to itself in another mode is decoded anew', () => {
   g.gpr(3, 0);
   expect(g.run().vector).toBe(-1);
   expect(g.gpr(3)).toBe(2);
+});
+
+describe('a 32-bit kernel', () => {
+  /** Turns on paging by tables of PAE, with 32 MiB where they are; answers where the pages' entries are. */
+  function page({ t: { engine, machine, m, cpu } }: Legacy): number {
+    const [top, tables] = [machine.allocFrame() * 4096, machine.allocFrame() * 4096];
+    m.setU64(top, BigInt(tables) | 1n);
+    for (let k = 0; k < 16; k++) m.setU64(tables + 8 * k, BigInt(k * 0x20_0000) | 0x83n);
+    const c = engine.core;
+    c.set(cpuState.cr4, 0x20n);
+    c.set(cpuState.cr0, 0x8000_0011n);
+    c.setLin(cpuState.cr3, top);
+    expect(c.mmu.loadPdptes(cpu, top)).toBe(true);
+    engine.stateChanged(cpu);
+    return tables;
+  }
+
+  test.each([
+    ['ES', SEG.es, [0x8e, 0xc0], 0x06, 0x07],
+    ['DS', SEG.ds, [0x8e, 0xd8], 0x1e, 0x1f],
+    ['FS', SEG.fs, [0x8e, 0xe0], [0x0f, 0xa0], [0x0f, 0xa1]],
+    ['GS', SEG.gs, [0x8e, 0xe8], [0x0f, 0xa8], [0x0f, 0xa9]],
+  ] as const)('loads %s, pushes and pops it, without a helper', (_name, s, load, push, pop) => {
+    // mov s, ecx; push s; mov s, eax; push s; mov s, ecx; pop s; pop edx
+    const other = [load[0], load[1] | 1];
+    const code = [other, push, load, push, other, pop, 0x5a, HLT];
+    const g = new Legacy(code.flat());
+    const FAR_DATA = 0x50;
+    page(g);
+    g.t.engine.core.set32(cpuState.gdtLimit, 0x57);
+    g.descriptor(FAR_DATA, 0x1234_5000, 0xfffff, 0xc93);
+    g.gpr(0, FAR_DATA);
+    g.gpr(1, SEL.data);
+    g.gpr(2, -1);
+    const loads = vi.spyOn(g.t.engine.core, 'setSeg');
+    expect(g.run().vector).toBe(-1);
+    expect(loads).not.toHaveBeenCalled();
+    const c = g.t.engine.core;
+    expect([c.segSel(s), c.segBase(s), c.segAttr(s)]).toEqual([FAR_DATA, 0x1234_5000, 0xc93]);
+    expect([g.gpr(2), g.gpr(4)]).toEqual([SEL.data, g.base + AT.top]);
+  });
+
+  test('is entered and left by SYSENTER and SYSEXIT without a helper', () => {
+    const bytes = (v: number): number[] => [0, 8, 16, 24].map((at) => (v >>> at) & 255);
+    const g = new Legacy([]);
+    // mov edx, user; mov ecx, stack; dec ebx; jz to the HLT; sysexit
+    const [user, stack] = [g.base + AT.otherCode, g.base + AT.top - 0x800];
+    g.bytes(AT.code, [0xba, ...bytes(user), 0xb9, ...bytes(stack), 0x4b, 0x74, 2, 0x0f, 0x35, HLT]);
+    g.bytes(AT.otherCode, [0x8c, 0xcf, 0x8c, 0xd6, 0x89, 0xe5, 0x0f, 0x34]); // mov edi, cs; mov esi, ss; mov ebp, esp; sysenter
+    g.gpr(3, 20);
+    const c = g.t.engine.core;
+    c.set(cpuState.sysenterCs, BigInt(SEL.code));
+    c.setLin(cpuState.sysenterEsp, g.base + AT.top);
+    c.setLin(cpuState.sysenterEip, g.base + AT.code);
+    const loads = vi.spyOn(c, 'setSeg');
+    expect(g.run().vector).toBe(-1);
+    expect([7, 6, 5].map((r) => g.gpr(r))).toEqual([SEL.code + 16 + 3, SEL.code + 24 + 3, stack]);
+    expect([c.segSel(SEG.cs), c.segSel(SEG.ss), c.cpl, g.gpr(4)]).toEqual([
+      SEL.code,
+      SEL.data,
+      0,
+      g.base + AT.top,
+    ]);
+    // the first ways in and out are the helper's: what code means there is not known yet
+    expect(loads.mock.calls.length).toBeLessThan(8);
+  });
+
+  test('has its TLBs filled from the tables of PAE without the engine', () => {
+    // mov eax, [ebx]; add ebx, 4096; loop
+    const g = new Legacy([0x8b, 0x03, 0x81, 0xc3, 0, 16, 0, 0, 0xe2, 0xf6, HLT]);
+    const tables = page(g);
+    g.gpr(1, 100);
+    g.gpr(3, 0x10_0000);
+    const walks = vi.spyOn(g.t.engine.core.mmu, 'translate');
+    expect(g.run().vector).toBe(-1);
+    expect(g.gpr(3)).toBe(0x10_0000 + 100 * 4096);
+    expect(walks.mock.calls.length).toBeLessThan(20);
+    expect(g.t.m.u32(tables) & 0x20).toBe(0x20);
+  });
 });

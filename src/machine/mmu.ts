@@ -39,13 +39,16 @@ export const PTE = {
   large: 0x80,
   global: 0x100,
   reserved: 0x000f_ff00_0000_0000n,
+  /** Besides, outside long mode; and all that is in a page-directory-pointer entry of legacy PAE. */
+  reservedLegacy: 0x7ff0_0000_0000_0000n,
+  reservedPdpte: 0xffff_ff00_0000_01e6n,
 } as const;
 const { present: P, writable: RW, user: US, accessed: A, dirty: D, large: PS, global: G } = PTE;
 /** Reserved in the high word of an entry, and besides it (below NX) in legacy modes only. */
 const RSVD_HI = Number(PTE.reserved >> 32n);
-const RSVD_HI_LEGACY = 0x7ff0_0000;
+const RSVD_HI_LEGACY = Number(PTE.reservedLegacy >> 32n);
 /** Reserved in a page-directory-pointer entry of legacy PAE. */
-const RSVD_PDPTE_LO = 0x1e6;
+const RSVD_PDPTE_LO = Number(PTE.reservedPdpte & 0xffff_ffffn);
 /** Reserved in a 4 MB page's entry: bits 20:13 are address bits 39:32 (PSE-36). */
 const RSVD_4M = 1 << 21;
 /** Page-fault error code bits. */

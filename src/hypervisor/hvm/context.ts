@@ -121,11 +121,7 @@ export function saveCpu(m: Mem, cpu: number, out: Mem, to: number, tsc: bigint):
     const at = cpuState.seg.addr(cpu) + seg * segment.$.size;
     sel.set(out, to, segment.sel.get(m, at));
     limit.set(out, to, segment.limit.get(m, at));
-    base.set(
-      out,
-      to,
-      m.u64(seg < SEGMENT_BASES ? cpuState.segBase.addr(cpu) + seg * 8 : segment.base.addr(at)),
-    );
+    base.set(out, to, m.u64(segment.base.addr(at)));
     ar.set(out, to, segment.attr.get(m, at));
   }
   c.gdtr_limit.set(out, to, cpuState.gdtLimit.get(m, cpu));

@@ -6,7 +6,7 @@ import type { Mem } from '../../base/mem.ts';
 import { HANDLERS, type Handler, SPECIAL, type Special } from '../interp/handlers.ts';
 import { REC } from '../interp/record.ts';
 import { isPlain } from '../interp/routine-list.ts';
-import { touchedBy } from '../interp/routines.ts';
+import { setsFlags } from '../interp/routines.ts';
 import type { Block, Flow } from './flow.ts';
 import type { FlowGraph } from './graph.ts';
 import { RegionEmitter } from './region-emitter.ts';
@@ -28,7 +28,7 @@ function specialEffect(mem: Mem, record: number, name: Special): FlagEffect | nu
   if (name === 'routine') {
     const index = mem.u32(record + REC.slot);
     if (!isPlain(index)) return 'set';
-    return touchedBy(index).flags ? 'use' : null;
+    return setsFlags(index) ? 'set' : null;
   }
   return name === 'loadRmw' || name === 'bitAddress' || name === 'movs' || name === 'stos' ? null : 'set';
 }

@@ -10,7 +10,7 @@ import type { V32, V64, Var } from '../../x86/sem/sem.ts';
 import { cpuState } from '../cpu-state.ts';
 import { LOCAL } from '../emit/access.ts';
 import { LEAVE, REC } from '../interp/record.ts';
-import { touchedBy } from '../interp/routines.ts';
+import { setsFlags } from '../interp/routines.ts';
 import type { KnownAddresses } from './addresses.ts';
 import type { Place } from './flow.ts';
 import type { Pending } from './region-flags.ts';
@@ -138,7 +138,6 @@ export class RegionEmitter extends RegionMemory {
   routine(): void {
     const { code } = this;
     const index = this.mem.u32(this.record + REC.slot);
-    const touched = touchedBy(index);
     this.calls = true;
     this.storeAll();
     code.get(LOCAL.cpu);
@@ -157,7 +156,7 @@ export class RegionEmitter extends RegionMemory {
     this.end();
     this.addresses.forget();
     this.registers = NOTHING;
-    if (!touched.flags) return;
+    if (!setsFlags(index)) return;
     this.meet(true);
     this.computed();
   }

@@ -20,6 +20,8 @@ const KIND = { described: 1, down: 2, shift: 4 } as const;
 export const DESCRIPTION = [cpuState.flagX, cpuState.flagY, cpuState.flagRes, cpuState.flagKind].map(
   (f) => f.offset,
 );
+/** Values that flags may wait for, about. */
+const MANY = 8;
 const TOP2 = -0x4000_0000_0000_0000n;
 
 export abstract class RegionFlags extends RegionOperands {
@@ -35,10 +37,25 @@ export abstract class RegionFlags extends RegionOperands {
   deferFlags(uses: readonly Var[], keeps: boolean, compute: () => void, from?: FlagSource): boolean {
     if (this.conditional > 0) return false;
     this.effect ??= keeps ? 'use' : 'set';
-    if (keeps) this.settle();
-    this.pending = { compute, from, uses };
+    const before = keeps ? this.pending : undefined;
+    if (before && before.uses.length > MANY) this.settle();
+    this.pending = before && this.pending ? this.after(before, compute, from, uses) : { compute, from, uses };
     this.pin();
     return true;
+  }
+  /** What goes by flags that have not been computed either. */
+  private after(
+    before: Pending,
+    compute: () => void,
+    from: FlagSource | undefined,
+    uses: readonly Var[],
+  ): Pending {
+    const both = (): void => {
+      this.pending = before;
+      this.settle();
+      compute();
+    };
+    return { compute: both, from, uses: [...before.uses, ...uses] };
   }
   private pin(): void {
     this.locals.pin(this.pending?.uses.map((v) => v.slot) ?? []);

@@ -129,6 +129,11 @@ export abstract class RegionOperands extends RegionRegisters {
     if (place === 'mem') return this.memRead(0, z);
     return this.readAt(this.field(place as 'r1' | 'r2' | 'r3'), z);
   }
+  override low(i: number, z: Size): V64 {
+    const place = this.places[i];
+    const at = place === 'r1' || place === 'r2' || place === 'r3' ? this.field(place) : -1;
+    return at >= 0 && (at >= GPRS_END || (at & 7) === 0) ? this.push64(at) : this.read(i, z);
+  }
   write(z: Size, v: V64 | Var): void {
     this.writeTo(this.places[0] as Place, z, v);
   }

@@ -164,6 +164,9 @@ export abstract class AccessEmitter extends VectorEmitter implements Sem {
     if (aligned) this.slowIf(this.ne(this.and(this.linearAddress(), this.c(size - 1)), this.c(0)));
     this.translate(size, kind, to);
   }
+  low(i: number, z: Size): V64 {
+    return this.read(i, z);
+  }
   memRead(offset: number, z: Size): V64 {
     this.code.get(this.ha);
     this.code.mem(LOAD_S[z], 0, offset);

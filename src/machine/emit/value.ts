@@ -154,6 +154,15 @@ export class ValueEmitter {
   readonly clz = this.un(OP.i64_clz);
   readonly ctz = this.un(OP.i64_ctz);
   readonly popcnt = this.un(OP.i64_popcnt);
+  rotl32(a: Var, n: Var): V64 {
+    for (const v of [a, n]) {
+      this.code.get(v.slot);
+      this.code.op(OP.i32_wrap_i64);
+    }
+    this.code.op(OP.i32_rotl);
+    this.code.op(OP.i64_extend_i32_u);
+    return V;
+  }
   not(a: V64 | Var): V64 {
     this.push(a);
     this.code.i64(-1);

@@ -11,7 +11,7 @@ import { specialOf } from '../interp/handlers.ts';
 import { FLOW, Lowering } from '../interp/lower.ts';
 import { REC } from '../interp/record.ts';
 import { FRAME_WRITTEN, frameInfo, type Machine } from '../machine.ts';
-import { suspect } from './limits.ts';
+import { decodedFor, suspect } from './limits.ts';
 import { INTERCEPTABLE } from './svm/interceptable.ts';
 
 const TABLE_BYTES = 4096 * 4;
@@ -44,7 +44,7 @@ export const modeKey = (m: Mode): number =>
   (m.codeSize === 64 ? 2 : m.codeSize === 32 ? 1 : 0) |
   (m.stackMask === 0xffff ? 4 : 0) |
   (m.sse ? 8 : 0) |
-  (m.limited << 4) |
+  (decodedFor(m) << 4) |
   (m.vex ? 0 : 1024) |
   (m.aligned ? 2048 : 0) |
   (m.guest ? 4096 : 0);
@@ -236,7 +236,7 @@ export class CodeCache {
       this.lowering.helper(i);
       return FLOW.end;
     }
-    if (suspect(i, mode) || (mode.guest && INTERCEPTABLE.has(i.op))) {
+    if (suspect(i, mode, decodedFor(mode)) || (mode.guest && INTERCEPTABLE.has(i.op))) {
       this.lowering.helper(i);
       return FLOW.end;
     }

@@ -14,7 +14,7 @@ import type { Fetcher } from './fetch.ts';
 import { checkSse } from './fpu.ts';
 import { type HelperContext, runHelper } from './helpers.ts';
 import type { Interrupts } from './interrupts.ts';
-import { suspect } from './limits.ts';
+import { limitedUnseen, suspect } from './limits.ts';
 import { NEXT } from './next.ts';
 import type { Parts } from './parts.ts';
 import type { Progress } from './progress.ts';
@@ -62,13 +62,24 @@ export class Dispatcher {
     const i = kept ?? this.fetcher.decodeAt();
     if (!kept) c.nextIp = c.ip + i.length;
     progress.countTo(rp, true);
-    if (suspect(i, this.fetcher.mode)) return this.alone.instruction(i, c.ip - c.lin(cpuState.ripBase));
+    // FS and GS may be others than when code was entered
+    if (suspect(i, c.code64 ? this.fetcher.mode : this.fetcher.currentMode()))
+      return this.alone.instruction(i, c.ip - c.lin(cpuState.ripBase));
     return this.run(i);
+  }
+  /** A record whose instruction may be through a limited FS or GS, which is looked at from its beginning. */
+  private checked(rp: number): number {
+    const { c, progress } = this;
+    progress.atInstruction(rp);
+    progress.countTo(rp, true);
+    return this.alone.instruction(this.fetcher.decodeAt(), c.ip - c.lin(cpuState.ripBase));
   }
 
   /** A record with an access that no TLB entry can serve. An exit, or -1 to go on; faults. */
   odd(rp: number): number {
-    return WHOLE_IN_HELPER.has(this.c.m.u16(rp + REC.handler)) ? this.helper(rp) : this.alone.rest(rp);
+    const { c } = this;
+    if (c.m.u32(c.cpu + cpuState.faultAddr.offset + 4) !== 0 && limitedUnseen(c)) return this.checked(rp);
+    return WHOLE_IN_HELPER.has(c.m.u16(rp + REC.handler)) ? this.helper(rp) : this.alone.rest(rp);
   }
 
   /** Has the helper run the instruction at rip. An exit, or -1 to go on; faults. */

@@ -3,7 +3,12 @@
  * alignment where ring 3 asks for it. Nearly all segments are flat and writable, and then nothing is checked; an
  * instruction that uses one that is not comes here before it is run. Real and virtual-8086 mode keep to 64 KiB by their
  * 16-bit addresses, and an access across the end is found where that is a page's end too: only segments that begin inside a
- * page, and addresses of 32 bits, come here. @spec SDM 3A 5.3, 5.5, 20.1.1
+ * page, and addresses of 32 bits, come here.
+ *
+ * Code is decoded for the segments that are limited, but for FS and GS in protected mode, which a 32-bit kernel loads
+ * whenever it is entered and left, and often with a null selector. While they are limited their effective base lies beyond
+ * what a linear address can be (Registers.effectiveBase): each access through them misses the TLB and comes here then.
+ * @spec SDM 3A 5.3, 5.5, 20.1.1
  */
 import { AC } from '../../x86/flags.ts';
 import { type Insn, OPK, type Operand } from '../../x86/insn.ts';
@@ -13,7 +18,7 @@ import { REC } from '../interp/record.ts';
 import type { Mode } from './code-cache.ts';
 import type { Core } from './core.ts';
 import { AREAS, operandOffset, partsOf, unitOf, xlatOffset } from './extent.ts';
-import { ATTR_D, ATTR_P, EXC } from './registers.ts';
+import { ATTR_D, ATTR_P, EXC, expandsDown, readable, writable } from './registers.ts';
 
 const RBP = 5;
 const RSI = 6;
@@ -21,6 +26,7 @@ const RDI = 7;
 const CR0_AM = 0x4_0000;
 const ALL = 0xffff_ffff;
 const ALL_SEGMENTS = 0x3f;
+const FS_AND_GS = (1 << SEG.fs) | (1 << SEG.gs);
 const CANONICAL = 2 ** 47;
 
 /**
@@ -29,18 +35,16 @@ const CANONICAL = 2 ** 47;
  */
 export function limitedSegments(c: Core): number {
   if (c.code64) return 0;
-  if (!typed(c)) return unevenSegments(c);
+  if (!c.typed) return unevenSegments(c);
   let mask = 0;
-  for (let s: number = SEG.es; s <= SEG.gs; s++) {
-    const attr = c.segAttr(s);
-    const free = s === SEG.cs ? readable(attr) : writable(attr) && !expandsDown(attr);
-    if (!(attr & ATTR_P) || limitOf(c, s) !== ALL || !free) mask |= 1 << s;
-  }
+  for (let s: number = SEG.es; s <= SEG.gs; s++) if (!c.unlimited(s)) mask |= 1 << s;
   return mask;
 }
-
-/** Segments have types, and not only limits. */
-const typed = (c: Core): boolean => c.protectedMode && !c.vm86;
+/** Of these, those that code is decoded for. */
+export const decodedFor = (mode: Mode): number => (mode.vex ? mode.limited & ~FS_AND_GS : mode.limited);
+/** Whether FS or GS is limited and code was decoded as if it were not. */
+export const limitedUnseen = (c: Core): boolean =>
+  !c.code64 && c.typed && !(c.unlimited(SEG.fs) && c.unlimited(SEG.gs));
 
 function unevenSegments(c: Core): number {
   let mask = 0;
@@ -49,13 +53,10 @@ function unevenSegments(c: Core): number {
   return mask;
 }
 /** Segments whose limits count for an instruction: all for a 32-bit address where 16 bits keep to 64 KiB, which CS tells. */
-const limitedFor = (i: Insn, mode: Mode): number =>
-  mode.vex || i.addrSize !== 4 || mode.limited === 0 ? mode.limited : ALL_SEGMENTS;
+const limitedFor = (i: Insn, mode: Mode, limited = mode.limited): number =>
+  mode.vex || i.addrSize !== 4 || limited === 0 ? limited : ALL_SEGMENTS;
 
 export const limitOf = (c: Core, s: number): number => c.m.u32(c.seg(s) + 4);
-const expandsDown = (attr: number): boolean => (attr & 0xc) === 4;
-const writable = (attr: number): boolean => (attr & 0xa) === 2;
-const readable = (attr: number): boolean => (attr & 0xa) !== 8;
 
 const ops = (names: string): Set<number> => new Set(names.split(' ').map((n) => X[n as keyof typeof X]));
 /** Memory operands that are not accessed. */
@@ -115,9 +116,9 @@ export const alignmentOn = (c: Core): boolean =>
 const readOnlyCode = (i: Insn, mode: Mode): boolean =>
   i.seg === SEG.cs && mode.vex && mode.codeSize !== 64 && writes(i);
 
-/** Whether an instruction has to be checked before it is run. */
-export function suspect(i: Insn, mode: Mode): boolean {
-  const looked = limitedFor(i, mode) | (mode.aligned ? ~(1 << SEG.cs) : 0);
+/** Whether an instruction has to be checked before it is run, where these segments are limited. */
+export function suspect(i: Insn, mode: Mode, limited = mode.limited): boolean {
+  const looked = limitedFor(i, mode, limited) | (mode.aligned ? ~(1 << SEG.cs) : 0);
   return (looked !== 0 && (looked & segmentsOf(i)) !== 0) || readOnlyCode(i, mode);
 }
 
@@ -204,7 +205,7 @@ export function checkWritable(c: Core, i: Insn): void {
 
 /** Faults unless a segment takes an access of `size` bytes. */
 export function checkLimit(c: Core, s: number, offset: number, size: number, write: boolean): void {
-  if (c.code64 || allows(c.segAttr(s), limitOf(c, s), offset, size, write && typed(c))) return;
+  if (c.code64 || allows(c.segAttr(s), limitOf(c, s), offset, size, write && c.typed)) return;
   c.fault(s === SEG.ss ? EXC.SS : EXC.GP, 0);
 }
 /** Whether `size` bytes at `by` from the stack pointer are the stack's. */

@@ -5,6 +5,8 @@ import { cpuState, SEG, segment } from '../cpu-state.ts';
 import { CR0_PE, EFER_LMA } from '../mmu.ts';
 
 export const HIGH = 0x1_0000_0000;
+/** Above the effective base of FS or GS that is limited: no TLB entry has it, see limits.ts. */
+export const BEYOND = 0x100;
 
 /** An architectural fault on its way to the IDT: thrown by whatever finds it, before any effect. */
 export class GuestFault {
@@ -39,6 +41,10 @@ export const ATTR_P = 0x80;
 export const ATTR_L = 0x200;
 export const ATTR_D = 0x400;
 export const ATTR_G = 0x800;
+
+export const expandsDown = (attr: number): boolean => (attr & 0xc) === 4;
+export const writable = (attr: number): boolean => (attr & 0xa) === 2;
+export const readable = (attr: number): boolean => (attr & 0xa) !== 8;
 
 export class Registers {
   readonly m: Mem;
@@ -169,12 +175,23 @@ export class Registers {
     this.m.setU32(a + segment.base.offset + 4, Math.floor(base / HIGH) | 0);
     this.effectiveBase(s);
   }
+  /** Segments have types, and not only limits. */
+  get typed(): boolean {
+    return this.protectedMode && !this.vm86;
+  }
+  /** Whether every access goes through a segment that has a type (CS: every one that does not write). */
+  unlimited(s: number): boolean {
+    const attr = this.segAttr(s);
+    const free = s === SEG.cs ? readable(attr) : writable(attr) && !expandsDown(attr);
+    return free && (attr & ATTR_P) !== 0 && segment.limit.get(this.m, this.seg(s)) === 0xffff_ffff;
+  }
   /** What addresses through this segment are based on: ES, CS, SS and DS count from 0 in 64-bit code. */
   effectiveBase(s: number): void {
     if (s > SEG.gs) return;
     const a = this.cpu + cpuState.segBase.offset + 8 * s;
     const base = this.code64 && s < SEG.fs ? 0 : this.segBase(s);
+    const beyond = s >= SEG.fs && !this.code64 && this.typed && !this.unlimited(s);
     this.m.setU32(a, base >>> 0);
-    this.m.setU32(a + 4, Math.floor(base / HIGH) | 0);
+    this.m.setU32(a + 4, beyond ? BEYOND : Math.floor(base / HIGH) | 0);
   }
 }

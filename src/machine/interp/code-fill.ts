@@ -1,16 +1,17 @@
 /**
- * A miss of the code TLB in WebAssembly, where all is plain: 64-bit code that may be run, in RAM, which was decoded where
+ * A miss of the code TLB in WebAssembly, where all is plain: code that may be run, in RAM, which was decoded where
  * it goes on. What is not is the engine's (engine/blocks.ts). Frames are found in an index that the code cache keeps.
  */
 import type { Module } from '../../wasm/module.ts';
 import type { Var } from '../../x86/sem/sem.ts';
-import { cpuState } from '../cpu-state.ts';
+import { cpuState, SEG, segment } from '../cpu-state.ts';
 import { svmState } from '../engine/svm/state.ts';
 import { CR4_SMEP, PTE } from '../mmu.ts';
 import { addBody, loadAt, makeBody } from './function.ts';
 import { EXEC_ENTRIES, TLB_EXEC } from './record.ts';
 import type { RoutineEmitter } from './routine-emitter.ts';
 import {
+  CODE64,
   enterAt,
   flagsOf,
   isSet,
@@ -18,8 +19,8 @@ import {
   MEMORY,
   NX,
   nested,
-  slowUnlessCanonical,
-  slowUnlessPlain,
+  slowIfWatched,
+  slowUnlessLinear,
   use,
   walk,
 } from './walk.ts';
@@ -56,13 +57,23 @@ function tableOf(e: RoutineEmitter, address: Var): Var {
   return e.let(loadAt(e, at, 4, 4));
 }
 
+/** Linear address of rip, in a code segment without an end. */
+function codeAddress(e: RoutineEmitter): Var {
+  const rip = e.let(e.state64(cpuState.rip.offset));
+  slowUnlessLinear(e, rip);
+  e.if(e.ne(e.state32(cpuState.mode.offset), e.c(CODE64)), () =>
+    e.slowIf(e.ne(e.state32(cpuState.seg.addr(0, SEG.cs) + segment.limit.offset), e.c(0xffff_ffff))),
+  );
+  const based = e.let(e.add(e.state64(cpuState.segBase.addr(0, SEG.cs)), rip));
+  return e.let(e.and(based, e.let(e.state64(cpuState.linMask.offset))));
+}
+
 /** fillCode(cpu): for the code at rip. */
 export function addFillCode(m: Module): void {
   const body = makeBody(1, (e) => {
-    slowUnlessPlain(e);
+    slowIfWatched(e);
     e.slowIf(e.ne(e.state32(svmState.flags.offset), e.c(0)));
-    const linear = e.let(e.state64(cpuState.rip.offset));
-    slowUnlessCanonical(e, linear);
+    const linear = codeAddress(e);
     const leaf = walk(e, linear);
     slowUnlessAllowed(e, leaf);
     const gpa = use(e, { linear, write: e.let(e.c(0)) }, leaf);

@@ -1,5 +1,5 @@
 /**
- * A TLB miss of 64-bit code in WebAssembly, where all is plain: the access is allowed and within one page of RAM without
+ * A TLB miss in WebAssembly, where all is plain: the access is allowed and within one page of RAM without
  * code. What is not is a page fault (fault.ts), or the engine's, which walks again (mmu.ts) and finds what it is.
  */
 import type { Module } from '../../wasm/module.ts';
@@ -17,7 +17,7 @@ import {
   MEMORY,
   missed,
   nested,
-  slowUnlessPlain,
+  slowIfWatched,
   use,
   WRITABLE,
   walk,
@@ -45,7 +45,7 @@ function enterPage(e: RoutineEmitter, tlb: number, linear: Var, value: Var, flag
 /** fill(cpu): for the access in faultAddr and faultKind. */
 export function addFill(m: Module): void {
   const body = makeBody(1, (e) => {
-    slowUnlessPlain(e);
+    slowIfWatched(e);
     const access = missed(e);
     const { linear, write } = access;
     const leaf = walk(e, linear);

@@ -27,7 +27,7 @@ export const FUNCTION = {
 export interface SystemRoutine {
   readonly name: string;
   readonly fn: (e: RoutineEmitter) => void;
-  /** It changes nothing but registers. */
+  /** It changes nothing but registers and TLBs: code can go on behind it. */
   readonly plain: boolean;
 }
 export const systemRoutine = (name: string, fn: SystemRoutine['fn'], plain = false): SystemRoutine => ({

@@ -7,6 +7,7 @@ import type { Semantics } from '../../x86/sem/common.ts';
 import { INTEGER } from '../../x86/sem/integer.ts';
 import type { Size } from '../../x86/sem/sem.ts';
 import { VECTOR } from '../../x86/sem/vector.ts';
+import { STRINGS } from '../emit/strings.ts';
 import { SYSTEM } from '../emit/system.ts';
 import type { Place } from './emitter.ts';
 import { REC } from './record.ts';
@@ -85,7 +86,7 @@ function define(
   variants: readonly number[] = [0],
 ): void {
   for (const name of names.split(' ')) {
-    const semantics = INTEGER[name] ?? SYSTEM[name];
+    const semantics = INTEGER[name] ?? SYSTEM[name] ?? STRINGS[name];
     if (!semantics) throw new Error(`no semantics for ${name}`);
     for (const z of sizes)
       for (const form of forms.split(' ') as Form[])
@@ -151,6 +152,7 @@ define('movFromCr', [8], 'rr');
 define('rdfsbase rdgsbase wrfsbase wrgsbase', [8], 'r');
 define('iretq', [8], 'm');
 define('pushf popf callRel ret leave', WIDE, 'm');
+define('lods scas cmps', ALL, 'rm');
 define('push', WIDE, 'mr mi');
 define('call', WIDE, 'mr');
 define('pop', WIDE, 'rm');

@@ -66,9 +66,11 @@ export class FlowLowering extends X87Lowering {
       this.stack(a, RSP, -z);
       return FLOW.next;
     }
-    const reg = o.kind === OPK.mem ? this.fetch(i, z) : this.reg(o);
+    return this.pushRegister(o.kind === OPK.mem ? this.fetch(i, z) : this.reg(o), z);
+  }
+  protected pushRegister(register: number, z: number): number {
     const a = this.record(this.find(X.push, z, FORM.mr));
-    this.mem.setU16(a + REC.r1, reg);
+    this.mem.setU16(a + REC.r1, register);
     this.stack(a, RSP, -z);
     return FLOW.next;
   }

@@ -42,8 +42,8 @@ const CONTROL_REGISTERS: readonly ({ offset: number } | undefined)[] = [
   cpuState.cr4,
 ];
 
-/** Segment registers that may hold a null selector in 64-bit code, whatever the privilege. */
-const NULLABLE = new Set<number>([SEG.es, SEG.ds, SEG.fs, SEG.gs]);
+/** Segment registers that are loaded without more to it; in 64-bit code with a null selector, whatever the privilege. */
+const DATA = new Set<number>([SEG.es, SEG.ds, SEG.fs, SEG.gs]);
 
 export class SystemLowering extends FlowLowering {
   /** What has no handler. */
@@ -61,14 +61,50 @@ export class SystemLowering extends FlowLowering {
   /** MOV from a segment register to another register is a load of the vCPU's state; MOV to one has a plain case. */
   protected segmentRegister(i: Insn): number {
     const [d, s] = i.operands;
-    if (d.kind === OPK.sreg && s.kind === OPK.gpr && this.codeSize === 64 && NULLABLE.has(d.reg))
-      return this.systemRoutine(i, 'loadNull', d.reg, this.reg(s));
+    if (d.kind === OPK.sreg && DATA.has(d.reg)) {
+      if (this.codeSize !== 64)
+        return this.systemRoutine(
+          i,
+          'loadSegment',
+          d.reg,
+          s.kind === OPK.mem ? this.fetch(i, 2) : this.reg(s),
+        );
+      if (s.kind === OPK.gpr) return this.systemRoutine(i, 'loadNull', d.reg, this.reg(s));
+    }
     if (d.kind !== OPK.gpr) return this.helperNext(i);
     const z = i.opSize === 2 ? 2 : 4;
     const a = this.record(z === 2 ? this.find(X.mov, 2, FORM.rr) : this.find(X.movzx, 4, FORM.rr, 2));
     this.mem.setU16(a + REC.r1, this.reg(d));
     this.mem.setU16(a + REC.r2, cpuState.seg.addr(0, s.reg) + segment.sel.offset);
     return FLOW.next;
+  }
+  protected override push(i: Insn): number {
+    const o = i.operands[0];
+    if (o.kind !== OPK.sreg || this.codeSize === 64) return super.push(i);
+    const a = this.record(this.find(X.movzx, 4, FORM.rr, 2));
+    this.mem.setU16(a + REC.r1, TMP[0]);
+    this.mem.setU16(a + REC.r2, cpuState.seg.addr(0, o.reg) + segment.sel.offset);
+    return this.pushRegister(TMP[0], i.opSize);
+  }
+  protected override pop(i: Insn): number {
+    const o = i.operands[0];
+    if (o.kind !== OPK.sreg || !DATA.has(o.reg) || this.codeSize === 64 || this.stackMask === 0xffff)
+      return super.pop(i);
+    const load = this.record(this.find(X.mov, i.opSize, FORM.rm));
+    this.mem.setU16(load + REC.r1, TMP[0]);
+    this.stack(load, RSP, 0);
+    this.systemRoutine(i, 'loadSegment', o.reg, TMP[0]);
+    const a = this.record(this.find(X.lea, 4, FORM.r));
+    this.mem.setU16(a + REC.r1, RSP * 8);
+    this.stack(a, RSP, i.opSize);
+    return FLOW.next;
+  }
+  /** The routine says where to go on. */
+  protected fastCall(i: Insn, name: 'sysenter' | 'sysexit'): number {
+    if (this.codeSize === 64) return this.helper(i);
+    this.systemRoutine(i, name, 0, TMP[0]);
+    this.mem.setU16(this.record(this.find(X.jmp, 4, FORM.r)) + REC.r1, TMP[0]);
+    return FLOW.end;
   }
   protected controlRegister(i: Insn): number {
     const [d, s] = i.operands;

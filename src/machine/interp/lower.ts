@@ -5,17 +5,22 @@
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP_NAMES, OP as X } from '../../x86/ops.ts';
 import { SIZED_BY_OPERAND } from '../../x86/sem/bmi.ts';
+import { RAX, RDI, RSI } from '../../x86/sem/common.ts';
 import { routineOf } from '../../x86/sem/routines.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
+import { SEG } from '../cpu-state.ts';
 import { BIT_OPS, formOf, HAS, I, LOCKED, NO_FORM, NOTHING, READ_ONLY, splitForm } from './handler-index.ts';
 import { FORM } from './handlers.ts';
 import { SystemLowering } from './lower-system.ts';
 import { REC } from './record.ts';
 import { FLOW, TMP, ZERO } from './record-writer.ts';
+import { SCAN } from './scan-routines.ts';
 import { SAVE } from './state-routines.ts';
 
 export { FLOW } from './record-writer.ts';
 
+/** The prefix; what is repeated with the other one goes on while elements differ. */
+const REPE = 0xf3;
 /** Integer operations that are all in their handlers: nothing about them has to be looked at but the operands. */
 const PLAIN = new Uint8Array(OP_NAMES.length);
 for (const op of [
@@ -49,13 +54,20 @@ export class Lowering extends SystemLowering {
         return this.stackOnly(i);
       case X.movs:
       case X.stos:
-        return this.stringOp(i);
+        return this.bulkString(i);
+      case X.lods:
+      case X.scas:
+      case X.cmps:
+        return this.string(i);
       case X.iret:
         return this.iret(i);
       case X.syscall:
       case X.sysret:
       case X.swapgs:
         return this.system(i);
+      case X.sysenter:
+      case X.sysexit:
+        return this.fastCall(i, i.op === X.sysenter ? 'sysenter' : 'sysexit');
       case X.mov_sreg:
         return this.segmentRegister(i);
       case X.mov_cr:
@@ -87,7 +99,32 @@ export class Lowering extends SystemLowering {
     }
   }
 
-  private stringOp(i: Insn): number {
+  private string(i: Insn): number {
+    const { op, opSize: z } = i;
+    if (i.rep) return this.repeated(i);
+    if (op === X.cmps) this.element(this.find(X.mov, z, FORM.rm), TMP[0], i, RSI, i.seg);
+    const handler = this.find(op, z, FORM.rm);
+    if (op === X.lods) this.element(handler, RAX * 8, i, RSI, i.seg);
+    else this.element(handler, op === X.cmps ? TMP[0] : RAX * 8, i, RDI, SEG.es);
+    return FLOW.next;
+  }
+  /** Nobody repeats LODS. */
+  private repeated(i: Insn): number {
+    if (i.op === X.lods) return this.helperNext(i);
+    const source = (i.op === X.cmps ? i.seg : 0) << SCAN.segment;
+    const sizes = Math.log2(i.opSize) | (Math.log2(i.addrSize) << SCAN.addressSize);
+    const repe = i.rep === REPE ? SCAN.repe : 0;
+    return this.systemRoutine(i, i.op === X.scas ? 'scas' : 'cmps', sizes | source | repe, ZERO);
+  }
+  /** A record of a register and the element that an address register points at. */
+  private element(handler: number, register: number, i: Insn, at: number, seg: number): void {
+    const a = this.record(handler);
+    this.mem.setU16(a + REC.r1, register);
+    this.mem.setU16(a + REC.base, at * 8);
+    this.mask(a, this.addrMask(i.addrSize));
+    this.segment(a, seg);
+  }
+  private bulkString(i: Insn): number {
     const a = this.special(i.op === X.movs ? 'movs' : 'stos');
     this.imm(a, i.opSize | (i.rep ? 0x100 : 0), 0);
     this.mask(a, this.addrMask(i.addrSize));

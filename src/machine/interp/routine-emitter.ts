@@ -13,19 +13,9 @@ const V = {} as V64;
 const LOAD = { 1: OP.i64_load8_s, 2: OP.i64_load16_s, 4: OP.i64_load32_s, 8: OP.i64_load } as const;
 const STORE = { 1: OP.i64_store8, 2: OP.i64_store16, 4: OP.i64_store32, 8: OP.i64_store } as const;
 
-/** What a routine looks at and changes besides its source operand and the x87 unit. */
-export interface Touched {
-  /** Numbers of general and XMM registers. */
-  readonly registers: Set<number>;
-  readonly vectors: Set<number>;
-  /** It sets all status flags. */
-  flags: boolean;
-  /** It writes its destination operand. */
-  destination: boolean;
-}
-
 export class RoutineEmitter extends InterpEmitter implements UnitSem {
-  readonly touched: Touched = { registers: new Set(), vectors: new Set(), flags: false, destination: false };
+  /** It sets all status flags. */
+  setsFlags = false;
   /** Types of the locals it needs after the common ones, of whose pools these take the place. */
   readonly locals: ValType[] = [];
   private readonly numbers: number[] = [];
@@ -55,26 +45,9 @@ export class RoutineEmitter extends InterpEmitter implements UnitSem {
   }
   private operand(destination: boolean): void {
     this.code.get(destination ? ARG.d : ARG.s);
-    this.touched.destination ||= destination;
-  }
-  override reg(r: number, z: Size): V64 {
-    this.touched.registers.add(r);
-    return super.reg(r, z);
-  }
-  override setReg(r: number, z: Size, v: V64 | Var): void {
-    this.touched.registers.add(r);
-    super.setReg(r, z, v);
-  }
-  override vreg(r: number): Vec {
-    this.touched.vectors.add(r);
-    return super.vreg(r);
-  }
-  override setVreg(r: number, v: Vec | VecVar): void {
-    this.touched.vectors.add(r);
-    super.setVreg(r, v);
   }
   override setFlags(res: V64 | Var, vec: V64 | Var): void {
-    this.touched.flags = true;
+    this.setsFlags = true;
     super.setFlags(res, vec);
   }
   override imm(): V64 {

@@ -1,10 +1,17 @@
 /** All routines in the order of their numbers: those of the instruction set's semantics, then the system's. */
 import { ROUTINES, type Routine } from '../../x86/sem/routines.ts';
 import type { SystemRoutine } from './function.ts';
+import { SCAN_ROUTINES } from './scan-routines.ts';
+import { SEGMENT_ROUTINES } from './segment-routines.ts';
 import { STATE_ROUTINES } from './state-routines.ts';
 import { SYSTEM_ROUTINES } from './system-routines.ts';
 
-const SYSTEM: readonly SystemRoutine[] = [...SYSTEM_ROUTINES, ...STATE_ROUTINES];
+const SYSTEM: readonly SystemRoutine[] = [
+  ...SYSTEM_ROUTINES,
+  ...STATE_ROUTINES,
+  ...SCAN_ROUTINES,
+  ...SEGMENT_ROUTINES,
+];
 export const ROUTINE_LIST: readonly (Routine | SystemRoutine)[] = [...ROUTINES, ...SYSTEM];
 /** Number of a system routine. */
 export const systemRoutineNamed = (name: string): number =>

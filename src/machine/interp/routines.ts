@@ -13,7 +13,6 @@ import { cpuState } from '../cpu-state.ts';
 import { addBody, type Body, FUNCTION, makeBody } from './function.ts';
 import { specialOf } from './handlers.ts';
 import { LEAVE, REC } from './record.ts';
-import type { Touched } from './routine-emitter.ts';
 import { ROUTINE_LIST } from './routine-list.ts';
 
 const PARAMS: ValType[] = [I32, I32, I32, I32];
@@ -23,8 +22,8 @@ function bodies(): Body[] {
   made ??= ROUTINE_LIST.map(({ fn }) => makeBody(PARAMS.length, fn));
   return made;
 }
-/** What the routine with an index changes. */
-export const touchedBy = (index: number): Touched => bodies()[index]!.emitter.touched;
+/** Whether the routine with an index sets all status flags; none goes by them. */
+export const setsFlags = (index: number): boolean => bodies()[index]!.emitter.setsFlags;
 
 /** What the routine with an index is exported and imported as. */
 export const routineName = (i: number): string => `r${i}`;
@@ -32,7 +31,7 @@ export const routineName = (i: number): string => `r${i}`;
 export function addRoutines(m: Module): number[] {
   return bodies().map((body, i) => addBody(m, body, routineName(i)));
 }
-/** Imports all routines, whose functions' indices then are theirs if there are no imports before. */
+/** Imports all routines, in the order of their indices. */
 export function importRoutines(m: Module): void {
   for (const i of ROUTINE_LIST.keys()) m.importFunc('env', routineName(i), PARAMS, [I32]);
 }

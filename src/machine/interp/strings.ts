@@ -5,16 +5,13 @@
  * The record: z in the immediate's low byte, bit 8 set for REP; `seg` of MOVS's source; `mask` of the address size.
  */
 import { OP } from '../../wasm/opcodes.ts';
+import { RAX, RCX, RDI, RSI } from '../../x86/sem/common.ts';
 import type { Var } from '../../x86/sem/sem.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { LOCAL } from '../emit/access.ts';
 import type { RecordEmitter } from '../emit/record-emitter.ts';
+import { slowIfBackward } from '../emit/strings.ts';
 import { KIND_READ, KIND_WRITE } from './record.ts';
-
-const RAX = 0;
-const RCX = 1;
-const RSI = 6;
-const RDI = 7;
 
 /** Elements to do now: min(count, what is left of the page) but at least 1; a straddling element leaves by the miss. */
 function chunk(e: RecordEmitter, left: Var, z: Var, addrs: readonly Var[]): Var {
@@ -36,7 +33,7 @@ interface Setup {
 
 function setup(e: RecordEmitter): Setup {
   e.beginHandler(['none'], 8);
-  e.slowIf(e.ne(e.and(e.flagsRest(), e.c(0x400)), e.c(0)));
+  slowIfBackward(e);
   const z = e.let(e.and(e.imm(), e.c(15)));
   const rep = e.let(e.shru(e.imm(), e.c(8)));
   const count = e.let(e.and(e.reg(RCX, 8), e.let(e.maskField())));

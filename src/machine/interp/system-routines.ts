@@ -106,7 +106,7 @@ export const SYSTEM_ROUTINES: readonly SystemRoutine[] = [
     },
     true,
   ),
-  systemRoutine('invlpg', invlpg),
+  systemRoutine('invlpg', invlpg, true),
   systemRoutine('movToCr3', movToCr3),
   systemRoutine('loadNull', loadNull),
   systemRoutine('in', readPort, true),

@@ -1,16 +1,19 @@
-/** The walk of four levels of page tables and of the nested table in WebAssembly, and what it is asked for. As in mmu.ts. */
+/**
+ * The walk of page tables (of four levels, and of legacy PAE) and of the nested table in WebAssembly, and what it is
+ * asked for. As in mmu.ts.
+ */
 import { OP } from '../../wasm/opcodes.ts';
 import { AC } from '../../x86/flags.ts';
 import type { V32, V64, Var } from '../../x86/sem/sem.ts';
 import { cpuState } from '../cpu-state.ts';
 import { svmState } from '../engine/svm/state.ts';
-import { CR0_WP, CR4_PGE, CR4_SMAP, EFER_NX, PTE } from '../mmu.ts';
+import { CR0_WP, CR4_PAE, CR4_PGE, CR4_SMAP, EFER_LMA, EFER_NX, PTE } from '../mmu.ts';
 import { P2M, P2M_FRAMES, p2mWritable } from '../p2m.ts';
 import { FUNCTION, loadAt, storeAt, word } from './function.ts';
 import { ENTRY_FLAG, KIND_ATOMIC, KIND_READ, TLB_ENTRY } from './record.ts';
 import type { RoutineEmitter } from './routine-emitter.ts';
 
-const CODE64 = 64;
+export const CODE64 = 64;
 /** Bits 39:12 of an entry. */
 const ADDRESS = 0xff_ffff_f000n;
 export const NX = 1n << 63n;
@@ -20,14 +23,23 @@ const bits = (types: readonly number[]): number => types.reduce((mask, t) => mas
 export const MEMORY = bits(TYPES.filter((t) => t !== P2M.none && t !== P2M.mmio));
 export const WRITABLE = bits(TYPES.filter(p2mWritable));
 
-/** Leaves unless addresses are those of 64-bit code, and nobody else has a say in what they mean. */
-export function slowUnlessPlain(e: RoutineEmitter): void {
+/** Leaves if somebody else has a say in what addresses mean. */
+export function slowIfWatched(e: RoutineEmitter): void {
   const nests = e.let(e.state32(svmState.paging.offset));
   e.slowIf(e.ne(e.or(e.state32(cpuState.watched.offset), nests), e.c(0)));
+}
+/** So, or unless addresses are those of 64-bit code. */
+export function slowUnlessPlain(e: RoutineEmitter): void {
+  slowIfWatched(e);
   e.slowIf(e.ne(e.state32(cpuState.mode.offset), e.c(CODE64)));
 }
 export const slowUnlessCanonical = (e: RoutineEmitter, v: Var): void =>
   e.slowIf(e.ne(e.shrs(e.shl(e.get(v), e.c(16)), e.c(16)), v));
+/** Leaves unless it is an address in the mode that the vCPU is in, as it stands. */
+export function slowUnlessLinear(e: RoutineEmitter, v: Var): void {
+  e.slowIf(e.ne(e.and(v, e.let(e.state64(cpuState.linMask.offset))), v));
+  slowUnlessCanonical(e, v);
+}
 
 const ZERO = (e: RoutineEmitter): V64 => e.c(0);
 const unless = (e: RoutineEmitter, v: V64 | Var): void => e.slowIf(e.eqz(v));
@@ -75,7 +87,7 @@ export function missed(e: RoutineEmitter): Access {
   const kind = e.let(e.state32(cpuState.faultKind.offset));
   const how = e.let(e.and(e.get(kind), e.c(255)));
   const size = e.let(e.shru(e.get(kind), e.c(8)));
-  slowUnlessCanonical(e, linear);
+  slowUnlessLinear(e, linear);
   e.slowIf(e.gtu(e.add(e.and(e.get(linear), e.c(4095)), size), e.c(4096)));
   e.if(e.eq(e.get(how), e.c(KIND_ATOMIC)), () => {
     const low = e.let(e.sub(e.get(size), e.c(1)));
@@ -94,6 +106,24 @@ export interface Leaf {
   /** log2 of the page's size. */
   shift: Var;
 }
+/** Legacy PAE: the walk starts at an entry that is a register, two levels from the page; other tables are the engine's. */
+function startLegacy(
+  e: RoutineEmitter,
+  linear: Var,
+  { table, reserved, shift }: { table: Var; reserved: Var; shift: Var },
+  absent: (e: RoutineEmitter, c: V32) => void,
+): void {
+  const paging = e.let(e.shru(e.state32(cpuState.cr0.offset), e.c(31)));
+  const pae = e.let(e.shru(e.state32(cpuState.cr4.offset), e.c(Math.log2(CR4_PAE))));
+  unless(e, e.and(e.and(paging, pae), e.c(1)));
+  const at = e.let(e.add(e.shl(e.shru(e.get(linear), e.c(30)), e.c(3)), e.let(e.cpuAddress())));
+  const entry = e.let(loadAt(e, at, 8, cpuState.pdpte.offset));
+  absent(e, e.eqz(e.and(e.get(entry), e.c(PTE.present))));
+  e.slowIf(e.ne(e.and(e.get(entry), e.big(BigInt.asIntN(64, PTE.reservedPdpte))), e.c(0)));
+  e.set(table, e.and(e.get(entry), e.big(ADDRESS)));
+  e.set(reserved, e.or(e.get(reserved), e.big(PTE.reservedLegacy)));
+  e.set(shift, e.c(21));
+}
 /** The entry that maps a page; `absent` is given the test for one that is not present. */
 export function walk(
   e: RoutineEmitter,
@@ -106,6 +136,8 @@ export function walk(
   const table = e.let(e.and(e.state64(cpuState.cr3.offset), e.big(ADDRESS)));
   const [entryOf, at, any] = [e.let(ZERO(e)), e.let(ZERO(e)), e.let(ZERO(e))];
   const leaf = { entry: entryOf, at, any, rights: e.let(e.c(-1)), shift: e.let(e.c(39)) };
+  const long = e.let(e.and(e.state32(cpuState.efer.offset), e.c(EFER_LMA)));
+  e.if(e.eqz(long), () => startLegacy(e, linear, { table, reserved, shift: leaf.shift }, absent));
   // an entry is marked, so that its frame must be the guest's to write
   const writable = e.let(e.c(WRITABLE));
   e.loop(() => {

@@ -18,6 +18,8 @@ export const RDX = 2;
 export const RBX = 3;
 export const RSP = 4;
 export const RBP = 5;
+export const RSI = 6;
+export const RDI = 7;
 
 const TOP2 = -0x4000_0000_0000_0000n;
 

@@ -31,6 +31,9 @@ import { divide, imul, mulAcc } from './multiply.ts';
 import type { Sem, Size, V64, Var } from './sem.ts';
 import { doubleShift, rotate, rotateCarry, sar, shl, shr } from './shift.ts';
 
+/** Of four bytes no more are looked at, not for flags either; a comparison of less wants them extended. */
+const operand = (e: Sem, i: number, z: Size): V64 => (z === 4 ? e.low(i, z) : e.read(i, z));
+
 const binary =
   (
     compute: (e: Sem, a: Var, b: Var) => V64,
@@ -38,8 +41,8 @@ const binary =
     keep: boolean,
   ): Fn =>
   (e, z) => {
-    const a = e.let(e.read(0, z));
-    const b = e.let(e.read(1, z));
+    const a = e.let(operand(e, 0, z));
+    const b = e.let(operand(e, 1, z));
     const r = e.let(e.sx(compute(e, a, b), z));
     if (keep) e.write(z, r);
     flags(e, z, a, b, r);
@@ -50,7 +53,7 @@ const step =
   (op: 'add' | 'sub'): Fn =>
   (e, z) => {
     const one = e.let(e.c(1));
-    const a = e.let(e.read(0, z));
+    const a = e.let(operand(e, 0, z));
     const r = e.let(e.sx(e[op](a, one), z));
     e.write(z, r);
     flagsKeepCarry(e, z, a, one, r, op === 'sub');
@@ -107,8 +110,8 @@ export const INTEGER: Readonly<Record<string, Semantics>> = {
     'r',
     binary((e, a, b) => e.and(a, b), logic, false),
   ),
-  mov: sem('w', (e, z) => e.write(z, e.read(1, z))),
-  movzx: sem('w', (e, z, s) => e.write(z, e.zx(e.read(1, s as Size), s as Size))),
+  mov: sem('w', (e, z) => e.write(z, e.low(1, z))),
+  movzx: sem('w', (e, z, s) => e.write(z, e.zx(e.low(1, s as Size), s as Size))),
   movsx: sem('w', (e, z, s) => e.write(z, e.read(1, s as Size))),
   lea: sem('w', (e, z) => e.write(z, e.effectiveAddress())),
   inc: sem('rw', step('add')),

@@ -82,6 +82,8 @@ export interface Sem {
   readonly shru: Bin;
   readonly shrs: Bin;
   readonly rotl: Bin;
+  /** Of the low 32 bits; the upper ones are 0. */
+  rotl32(a: Var, n: Var): V64;
   readonly divu: Bin;
   readonly divs: Bin;
   readonly remu: Bin;
@@ -112,6 +114,8 @@ export interface Sem {
 
   /** Operand i, sign-extended (an immediate is sign-extended already). */
   read(i: number, z: Size): V64;
+  /** Operand i as it comes: bits above its z bytes may be anything. */
+  low(i: number, z: Size): V64;
   /** Writes operand 0; 32-bit register writes clear the upper half. */
   write(z: Size, v: V64 | Var): void;
   /** Writes operand 1, a register (XCHG, XADD). */

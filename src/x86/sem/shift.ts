@@ -6,10 +6,12 @@ import type { Sem, Size, Var } from './sem.ts';
 /** Runs `then` unless the masked count is 0; a 32-bit destination is written (and so widened) in any case. */
 export function shift(body: (e: Sem, z: Size, a: Var, n: Var) => void): Fn {
   return (e, z) => {
-    const n = e.let(e.and(e.read(1, 1), e.c(z === 8 ? 63 : 31)));
-    const a = e.let(e.zx(e.read(0, z), z));
+    const known = e.known?.(1);
+    const mask = z === 8 ? 63 : 31;
+    const n = e.let(known === undefined ? e.and(e.low(1, 1), e.c(mask)) : e.c(known & mask));
+    const a = e.let(e.zx(e.low(0, z), z));
     const then = (): void => body(e, z, a, n);
-    unlessZero(e, z, n, e.known?.(1), then, () => e.write(z, a));
+    unlessZero(e, z, n, known, then, () => e.write(z, a));
   };
 }
 /** One or the other, by whether the count is 0; which is known beforehand where the count is. */
@@ -71,7 +73,7 @@ export function rotate(left: boolean): Fn {
     const back = e.let(e.and(e.sub(e.c(bits), m), e.c(bits - 1)));
     const up = left ? m : back;
     const down = left ? back : m;
-    const r = e.let(e.or(e.shl(a, up), e.shru(a, down)));
+    const r = e.let(z === 4 ? e.rotl32(a, up) : e.or(e.shl(a, up), e.shru(a, down)));
     e.write(z, r);
     const flags = (): void => {
       const top = e.let(msb(e, r, z));
@@ -120,9 +122,9 @@ export const rotateCarry = (left: boolean): Fn =>
 /** SHLD and SHRD; a count beyond a 16-bit operand has an undefined result, here that of the 48-bit shift. */
 export function doubleShift(left: boolean): Fn {
   return (e, z) => {
-    const n = e.let(e.and(e.read(2, 1), e.c(z === 8 ? 63 : 31)));
-    const a = e.let(e.zx(e.read(0, z), z));
-    const b = e.let(e.zx(e.read(1, z), z));
+    const n = e.let(e.and(e.low(2, 1), e.c(z === 8 ? 63 : 31)));
+    const a = e.let(e.zx(e.low(0, z), z));
+    const b = e.let(e.zx(e.low(1, z), z));
     const bits = 8 * z;
     unlessZero(
       e,

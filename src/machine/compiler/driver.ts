@@ -13,6 +13,12 @@ import { specialOf } from '../interp/handlers.ts';
 import { LEAVE, REC } from '../interp/record.ts';
 import { ENTRY } from './entry.ts';
 
+/**
+ * Blocks of the interpreter's budget that it costs to go there from a region: where that happens often is soon seen to be
+ * hot, as what regions are of is. More finds long ways through the kernel sooner, and makes a boot compile too much.
+ */
+const EXIT_BLOCKS = 8;
+
 /** Regions there can be at a time. */
 export const MAX_REGIONS = 8192;
 
@@ -136,8 +142,7 @@ function afterRegion(e: DriverEmitter, fill: number): void {
   code.i32(specialOf('region'));
   code.op(OP.i32_ne);
   e.open('inner', OP.if);
-  // a block of the interpreter's budget: else what regions go on to is never seen to be hot
-  e.spend(fuel);
+  e.spend(fuel, EXIT_BLOCKS);
   code.op(OP.i32_eqz);
   e.brIf('outer');
   leaveAt(e, LEAVE.fuel);

@@ -85,11 +85,11 @@ export class ValueEmitter {
   protected push(v: V64 | Var): void {
     if ('slot' in v) this.code.get(v.slot);
   }
-  /** Takes one from a budget in a local; pushes whether that was used up. */
-  spend(local: number): void {
+  /** Takes from a budget in a local; pushes whether that was used up. */
+  spend(local: number, n = 1): void {
     const { code } = this;
     code.get(local);
-    code.i32(1);
+    code.i32(n);
     code.op(OP.i32_sub);
     code.tee(local);
     code.i32(0);

@@ -60,7 +60,7 @@ unsigned long f(unsigned long x, unsigned long n) {
   return x;
 }
 EOF
-  sed "s/33/$((round % 90 + 9))/g; s/12345/$((round + 12345))/" $WORK/unit.c > unit.c
+  sed "s/33/$((round % 54 + 9))/g; s/12345/$((round + 12345))/" $WORK/unit.c > unit.c
   for file in fresh unit; do
     $LOADER $DEBIAN/usr/lib/gcc/x86_64-linux-gnu/12/cc1 -quiet -fpreprocessed -O$((round % 3)) $file.c -o $file.s
     $LOADER $DEBIAN/usr/bin/x86_64-linux-gnu-as -o $file.o $file.s

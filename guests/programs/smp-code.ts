@@ -55,23 +55,30 @@ function until(a: Asm, at: string, isZero: () => void): void {
 }
 const seen = (a: Asm, value: number): void => until(a, 'sc.seen', () => a.alu('cmp', R.eax, value));
 
-/** On the second CPU: stores the whole word, there and back. */
-function emitStores(a: Asm): void {
+/** On the second CPU: rounds in which `write` makes the victim one instruction, then the other, and waits till it was seen. */
+function emitRounds(a: Asm, name: string, write: (word: string) => void): void {
   const round = a.fresh('round');
-  a.label('sc.store');
+  a.label(name);
   a.mov(R.r9d, ROUNDS);
   a.label(round);
   for (const [word, value] of [
     ['sc.jump', 2],
     ['sc.nop', 1],
   ] as const) {
-    a.mov(R.rax, mem(64, word));
-    a.mov(mem(64, 'sc.victim'), R.rax);
+    write(word);
     seen(a, value);
   }
   a.dec(R.r9d);
   a.j('nz', round);
   a.op('ret');
+}
+
+/** Stores the whole word, there and back. */
+function emitStores(a: Asm): void {
+  emitRounds(a, 'sc.store', (word) => {
+    a.mov(R.rax, mem(64, word));
+    a.mov(mem(64, 'sc.victim'), R.rax);
+  });
 }
 
 /** The other CPU has taken an interrupt, so that it runs what is in memory. */
@@ -84,16 +91,9 @@ function sync(a: Asm): void {
     a.alu('cmp', R.eax, 1);
   });
 }
-/** On the second CPU: INT3, then the tail, then the first byte. */
+/** INT3, then the tail, then the first byte. */
 function emitPokes(a: Asm): void {
-  const round = a.fresh('round');
-  a.label('sc.poke');
-  a.mov(R.r9d, ROUNDS);
-  a.label(round);
-  for (const [word, value] of [
-    ['sc.jump', 2],
-    ['sc.nop', 1],
-  ] as const) {
+  emitRounds(a, 'sc.poke', (word) => {
     a.mov(mem(8, 'sc.victim'), INT3);
     sync(a);
     a.mov(R.eax, mem(32, word, 1));
@@ -102,11 +102,7 @@ function emitPokes(a: Asm): void {
     a.mov(R.eax, mem(32, word));
     a.mov(mem(8, 'sc.victim'), R.al);
     sync(a);
-    seen(a, value);
-  }
-  a.dec(R.r9d);
-  a.j('nz', round);
-  a.op('ret');
+  });
 }
 
 /** The trap goes where the jump will go. */

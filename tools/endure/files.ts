@@ -44,7 +44,7 @@ export function compilerMissing(): string | undefined {
 /** Puts what the host and the guest run into a folder. */
 export function makeWork(root: string, folder: string): void {
   mkdirSync(folder);
-  const sources = join(root, 'tools', 'endure', 'work');
+  const sources = join(root, 'tools', 'endure', 'programs');
   for (const name of ['run.sh', 'work.py']) cpSync(join(sources, name), join(folder, name));
   cpSync(join(root, 'tools', 'programs', 'unit.c'), join(folder, 'unit.c'));
   for (const [program, files] of Object.entries(COMPILED)) {

@@ -5,8 +5,7 @@
 import type { Mem } from '../../base/mem.ts';
 import { Code } from '../../wasm/code.ts';
 import { I32, Module } from '../../wasm/module.ts';
-import { HIGH } from '../engine/registers.ts';
-import { EXEC_ENTRIES } from '../interp/record.ts';
+import { codePage } from '../engine/code-tlb.ts';
 import { importRoutines } from '../interp/routines.ts';
 import type { PageTables } from './flow.ts';
 import { FlowFinder } from './flow-finder.ts';
@@ -91,13 +90,6 @@ function pageTables(mem: Mem, job: Job): PageTables {
     }
     return table;
   };
-}
-
-/** The table of the page at a linear address, as a code TLB has it; 0 if it has none. */
-export function codePage(mem: Mem, tlb: number, linear: number, context: number): number {
-  const at = tlb + ((linear >>> 12) & (EXEC_ENTRIES - 1)) * 16;
-  const lo = ((linear & ~0xfff) | context) >>> 0;
-  return mem.u32(at) === lo && mem.s32(at + 4) === (Math.floor(linear / HIGH) | 0) ? mem.u32(at + 8) : 0;
 }
 
 /** The regions' functions as a module on a shared memory of so many pages at most; with imports if they call any. */

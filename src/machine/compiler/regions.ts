@@ -5,13 +5,14 @@
  */
 import { cpuState } from '../cpu-state.ts';
 import type { CodeCache } from '../engine/code-cache.ts';
+import { codePage } from '../engine/code-tlb.ts';
 import type { Core } from '../engine/core.ts';
 import { specialOf } from '../interp/handlers.ts';
 import { REC, TLB_EXEC } from '../interp/record.ts';
 import { instantiateModule } from '../wasm-api.ts';
 import { ENTRY } from './entry.ts';
 import { MAX_MERGED } from './flow-finder.ts';
-import { type Batch, codePage, type Formed, type Job, MAX_STARTS, type StartPlace } from './job.ts';
+import { type Batch, type Formed, type Job, MAX_STARTS, type StartPlace } from './job.ts';
 import { type FunctionTable, type Region, RegionTable } from './region-table.ts';
 import { type Compiler, DirectCompiler } from './service.ts';
 

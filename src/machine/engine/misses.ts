@@ -1,9 +1,9 @@
 /** Data accesses that the TLB does not serve: the page is entered, or the instruction is one for alone.ts. */
-import { codePage } from '../compiler/job.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
 import { KIND_ATOMIC, KIND_READ, REC, TLB_EXEC } from '../interp/record.ts';
 import { ACCESS, FAULT, MMIO } from '../mmu.ts';
 import type { CodeCache } from './code-cache.ts';
+import { codePage } from './code-tlb.ts';
 import type { Core } from './core.ts';
 import { checkFirst, nothingFirst } from './fault-order.ts';
 import type { Fetcher } from './fetch.ts';

@@ -52,7 +52,7 @@ describe('run', () => {
       timeoutMs: undefined,
       reboot: true,
       engine: 'compiler',
-      codeCacheBytes: 128 << 20,
+      codeCacheBytes: 256 << 20,
       profile: undefined,
       verbose: false,
     });

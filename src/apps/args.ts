@@ -51,7 +51,7 @@ options of run and start:
   --xenstore-socket PATH    where XenStore listens for tools
   --xen-args 'OPTION...'    the hypervisor's own command line: hvm_fep
   --engine NAME             compiler (the default): hot code is compiled; interpreter: none is
-  --code-cache SIZE         room for decoded code, and the same for compiled code: 2M to 1G, 128M by default
+  --code-cache SIZE         room for decoded code, and the same for compiled code: 2M to 1G, 256M by default
   --profile[=FILE]          say at a guest's end where its time went, or write that to a file, as JSON
   --symbols FILE            the guest kernel's System.map, for --profile to name its functions
   --verbose                 say what goes on
@@ -117,7 +117,7 @@ function engineName(name: string): EngineName {
 
 const MIB = 1 << 20;
 const UNITS = { K: 1 << 10, M: MIB, G: 1 << 30 } as const;
-export const DEFAULT_CODE_CACHE = 128 * MIB;
+export const DEFAULT_CODE_CACHE = 256 * MIB;
 const MIN_CODE_CACHE = 2 * MIB;
 const MAX_CODE_CACHE = 1024 * MIB;
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { LogLevel } from '../base/log.ts';
 import { nodeHost } from '../host/node/host.ts';
+import { tuneV8 } from '../host/node/v8-flags.ts';
 import { HvmPlatform, Hypervisor, PcpuLoop } from '../hypervisor/index.ts';
 import { TSC_KHZ } from '../hypervisor/time.ts';
 import type { Batch } from '../machine/compiler/job.ts';
@@ -48,6 +49,7 @@ if (!port) throw new Error('this file is a worker');
 const say = (message: CpuMessage): void => port.postMessage(message);
 
 const host = nodeHost();
+tuneV8();
 const interpreter = compileModule(readFileSync((workerData as CpuWorkerData).interpreter));
 port.once('message', run);
 // there is time until there is a machine

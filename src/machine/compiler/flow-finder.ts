@@ -1,7 +1,7 @@
 /**
  * Which records make up a region: what can be reached from some records without leaving for anything indirect, as basic
  * blocks. Short functions that it calls are part of it, once for each call; where others return to, and helpers, it can
- * be entered again. What was never decoded is not part of it, since it never ran.
+ * be entered again. What was never decoded is not part of it, since it never ran, nor what hardly ever did.
  */
 import type { Mem } from '../../base/mem.ts';
 import { originalRecord, SPECIAL } from '../interp/handlers.ts';
@@ -9,6 +9,7 @@ import { REC } from '../interp/record.ts';
 import type { Flow, PageTables, Start, Way } from './flow.ts';
 import { BlockBuilder, type Context } from './flow-blocks.ts';
 import { contextOf, goesOn, JUMP_OF, type Jump, key, leavesAt, pageOf, recordOf, Ways } from './flow-ways.ts';
+import { wasSeen } from './samples.ts';
 
 /** Records, but for what it takes to bring a block to its end: of a region with one start, and of those with several. */
 const MAX_RECORDS = 500;
@@ -27,6 +28,7 @@ interface Call {
 
 export class FlowFinder {
   private readonly mem: Mem;
+  private readonly samples: number;
   private readonly ways: Ways;
   private readonly seen = new Set<number>();
   private readonly leaders = new Set<number>();
@@ -43,8 +45,10 @@ export class FlowFinder {
   /** Calls in the region itself, and what they call. */
   private readonly direct: { at: number; target: number }[] = [];
 
-  constructor(mem: Mem, tables: PageTables) {
+  /** `samples`: machine address of the samples that say what ran, see Job. */
+  constructor(mem: Mem, tables: PageTables, samples = 0) {
     this.mem = mem;
+    this.samples = samples;
     this.ways = new Ways(mem, tables);
   }
 
@@ -142,6 +146,13 @@ export class FlowFinder {
   private leadTo(to: Way): void {
     if (to.block >= 0) this.lead(to.block);
   }
+  private leadToWarm(to: Way): void {
+    if (this.warm(to)) this.lead(to.block);
+  }
+  /** There is code where a jump goes, which ran often enough to be seen. */
+  private warm({ block }: Way): boolean {
+    return block >= 0 && (this.samples === 0 || wasSeen(this.mem, this.samples, recordOf(block)));
+  }
 
   /** Marks a straight run of records, and what it may lead to. */
   private scan(k: number): void {
@@ -167,7 +178,7 @@ export class FlowFinder {
     }
   }
   private scanJump(at: number, jump: Jump): void {
-    if (jump === 'jcc' || jump === 'jmpRel') return this.leadTo(this.ways.target(at));
+    if (jump === 'jcc' || jump === 'jmpRel') return this.leadToWarm(this.ways.target(at));
     if (jump === 'callRel') return this.scanCall(at);
     if (jump === 'ret' && contextOf(at) !== 0) return;
     if (jump === 'call' || jump === 'enter') this.comeBack(at);
@@ -176,15 +187,15 @@ export class FlowFinder {
   private scanCall(at: number): void {
     const target = this.ways.target(at);
     const back = this.ways.after(at);
-    if (target.block >= 0 && back.block >= 0) this.calls.push({ at, target, back });
+    if (this.warm(target) && this.warm(back)) this.calls.push({ at, target, back });
     else this.comeBack(at);
     if (contextOf(at) === 0) this.direct.push({ at, target: target.block });
   }
   /** The next instruction is run when a call returns, or after a helper. */
   private comeBack(at: number): void {
     this.leaves = true;
-    const { block } = this.ways.after(at);
-    if (block >= 0 && contextOf(at) === 0) this.returns.add(block);
+    const to = this.ways.after(at);
+    if (this.warm(to) && contextOf(at) === 0) this.returns.add(to.block);
   }
 }
 

@@ -37,6 +37,8 @@ export interface Job {
    */
   readonly tlb: number;
   readonly context: number;
+  /** Machine address of the samples that tell what is worth compiling; 0: all is that can be reached. */
+  readonly samples: number;
 }
 
 /** A region that can be compiled. */
@@ -66,7 +68,7 @@ export function formRegion(mem: Mem, job: Job): { formed: Formed; code: RegionCo
   const starts = job.starts.map((s) => ({ page: s.page, record: mem.u32(s.table + 4 * s.off) }));
   if (starts.some((s) => s.record === 0)) return undefined;
   const tables = pageTables(mem, job);
-  const flow = new FlowFinder(mem, tables).find(starts, job.merged);
+  const flow = new FlowFinder(mem, tables, job.samples).find(starts, job.merged);
   const code = compileRegion(mem, flow, tables, job.id);
   const entries = flow.entries.map((n) => {
     const b = flow.blocks[n]!;

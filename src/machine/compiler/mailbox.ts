@@ -20,6 +20,7 @@ const FIELD = {
   tlb: 24,
   context: 28,
   starts: 32,
+  samples: 36,
   first: 40,
 } as const;
 const START = { page: 0, table: 4, off: 8, size: 12 } as const;
@@ -57,6 +58,7 @@ export class Mailbox {
     mem.setU32(at + FIELD.wide, job.wide ? 1 : 0);
     mem.setU32(at + FIELD.tlb, job.tlb);
     mem.setU32(at + FIELD.context, job.context);
+    mem.setU32(at + FIELD.samples, job.samples);
     mem.setU32(at + FIELD.starts, job.starts.length);
     job.starts.forEach((s, i) => {
       const to = at + FIELD.first + i * START.size;
@@ -111,6 +113,7 @@ export class Mailbox {
       wide: mem.u32(at + FIELD.wide) === 1,
       tlb: mem.u32(at + FIELD.tlb),
       context: mem.u32(at + FIELD.context),
+      samples: mem.u32(at + FIELD.samples),
     };
   }
   /** An answer has been sent. */

@@ -14,6 +14,7 @@ import { ENTRY } from './entry.ts';
 import { MAX_MERGED } from './flow-finder.ts';
 import { type Batch, type Formed, type Job, MAX_STARTS, type StartPlace } from './job.ts';
 import { type FunctionTable, type Region, RegionTable } from './region-table.ts';
+import { Samples } from './samples.ts';
 import { type Compiler, DirectCompiler } from './service.ts';
 
 export type { FunctionTable } from './region-table.ts';
@@ -21,7 +22,7 @@ export type { FunctionTable } from './region-table.ts';
 export interface CompileOptions {
   /** Blocks that the interpreter runs between two looks at where it is, on average. */
   readonly sampleEvery: number;
-  /** Samples of a record after which it is hot. */
+  /** Samples of a record after which it is hot, 255 at most; 1: what was not seen is compiled too. */
   readonly hot: number;
   /** For compiling on the CPU's own thread, see DirectCompiler. */
   readonly batch: number;
@@ -31,11 +32,10 @@ export interface CompileOptions {
   /** Bytes of machine code that there may be, about; no limit of its own if left out. */
   readonly codeBytes?: number;
 }
-export const COMPILE: CompileOptions = { sampleEvery: 1024, hot: 32, batch: 8, patience: 64 };
+export const COMPILE: CompileOptions = { sampleEvery: 512, hot: 64, batch: 8, patience: 64 };
 /** Everything is compiled before it runs: for tests. */
 export const COMPILE_ALL: CompileOptions = { sampleEvery: 0, hot: 1, batch: 1, patience: 0 };
 
-const COUNTS = 1 << 16;
 const REGION = specialOf('region');
 /** Regions' numbers are above all masks' low words but those of all ones, see ENTRY. */
 const FIRST_ID = 0x1_0000;
@@ -57,7 +57,7 @@ export class Regions {
   private readonly c: Core;
   private readonly cache: CodeCache;
   private readonly routines: Record<string, unknown>;
-  private readonly counts = new Uint8Array(COUNTS);
+  private readonly samples: Samples;
   private readonly sent = new Map<number, Sent>();
   /** The last drop of each frame that was dropped since something was sent. */
   private readonly dropped = new Map<number, number>();
@@ -77,17 +77,16 @@ export class Regions {
     this.cache = cache;
     this.routines = routines;
     this.options = options;
+    this.samples = new Samples(c.machine);
     this.table = new RegionTable(c.m, cache, table, options.codeBytes);
     this.compiler = options.compiler ?? new DirectCompiler(c.machine, options.batch, options.patience);
   }
 
   /** The interpreter's budget ran out at a record on the page at ripBase. True: regions were installed or removed. */
   sample(record: number): boolean {
-    const at = Math.imul(record >>> 4, 0x9e37_79b1) >>> 16;
-    if (this.c.m.u16(record + REC.handler) !== REGION) {
-      const n = (this.counts[at] as number) + 1;
-      this.counts[at] = n >= this.options.hot && this.start(record) ? 0 : Math.min(n, this.options.hot);
-    }
+    const { samples } = this;
+    if (this.c.m.u16(record + REC.handler) !== REGION && samples.add(record) >= this.options.hot)
+      if (this.start(record)) samples.restart(record);
     return this.take(false);
   }
 
@@ -124,7 +123,7 @@ export class Regions {
   /** All records are gone. */
   clear(): void {
     this.table.clear();
-    this.counts.fill(0);
+    this.samples.clear();
     this.sent.clear();
   }
 
@@ -169,6 +168,7 @@ export class Regions {
       wide: c.code64,
       tlb: c.cpu + TLB_EXEC,
       context: c.get32(cpuState.tlbCtx),
+      samples: this.options.hot > 1 ? this.samples.at : 0,
     };
     if (!this.compiler.post(job)) return false;
     if (this.sent.size === 0) this.dropped.clear();

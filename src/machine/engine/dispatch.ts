@@ -2,7 +2,7 @@
 import type { Insn } from '../../x86/insn.ts';
 import { usesXmm } from '../../x86/sem/vector.ts';
 import { cpuState } from '../cpu-state.ts';
-import { handlerOf, specialOf } from '../interp/handlers.ts';
+import { handlerOf, isJump, specialOf } from '../interp/handlers.ts';
 import { REC } from '../interp/record.ts';
 import { EXIT } from '../platform.ts';
 import type { Alone } from './alone.ts';
@@ -56,8 +56,8 @@ export class Dispatcher {
   helper(rp: number): number {
     const { c, progress } = this;
     progress.atInstruction(rp);
-    const kept = this.cache.kept(c.m.u32(rp + REC.insn));
     const handler = c.m.u16(rp + REC.handler);
+    const kept = isJump(handler) ? undefined : this.cache.kept(c.m.u32(rp + REC.insn));
     if (handler === STRADDLE || (handler === HELPER && !kept)) return this.blocks.straddler(rp);
     const i = kept ?? this.fetcher.decodeAt();
     if (!kept) c.nextIp = c.ip + i.length;

@@ -187,10 +187,20 @@ function loadRmw(e: InterpEmitter): void {
   code.op(OP.unreachable);
 }
 
-/** lip to a record, and to where its page is; leaves when there is none, or when the budget is used up. */
+/**
+ * lip to a record, and to where its page is; leaves when there is none, or when the budget is used up. The record that
+ * jumped is in `rp`; or 0, whose hint is in the machine's first page, which is nobody's.
+ */
 function lookup(e: InterpEmitter): void {
   const { code } = e;
+  code.get(LOCAL.rp);
+  code.tee(LOCAL.ha);
+  code.mem(OP.i32_load, 2, REC.hint);
+  code.set(LOCAL.c32);
   findRecord(e);
+  e.guessed(LOCAL.ha, LOCAL.rp);
+  code.get(LOCAL.c32);
+  code.set(LOCAL.rp);
   code.get(LOCAL.rp);
   code.op(OP.i32_eqz);
   e.open('inner', OP.if);

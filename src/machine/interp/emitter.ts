@@ -131,17 +131,24 @@ export class InterpEmitter extends RecordEmitter {
     this.code.op(OP.i64_add);
     return V;
   }
+  /** On at the record in the slot, once it is known to be the one that was guessed; without one, by a look-up. */
   jumpRel(): void {
     const { code } = this;
     this.account();
+    this.field(OP.i32_load, REC.hint, 2);
+    code.set(LOCAL.c32);
     this.field(OP.i32_load, REC.slot, 2);
     code.mem(OP.i32_load, 2, 0);
     code.tee(LOCAL.ti);
+    code.get(LOCAL.c32);
+    code.op(OP.i32_ne);
+    code.get(LOCAL.ti);
+    code.op(OP.i32_eqz);
+    code.op(OP.i32_or);
     this.open('inner', OP.if);
     code.get(LOCAL.ti);
-    code.set(LOCAL.rp);
-    this.enterBlock();
-    code.op(OP.else);
+    code.op(OP.i32_eqz);
+    this.open('inner', OP.if);
     this.nextRip();
     this.imm();
     code.op(OP.i64_add);
@@ -149,6 +156,28 @@ export class InterpEmitter extends RecordEmitter {
     code.op(OP.i64_and);
     code.set(LOCAL.lip);
     this.br('jump');
+    this.end();
+    this.hint(LOCAL.rp, LOCAL.ti);
+    this.end();
+    code.get(LOCAL.c32);
+    code.set(LOCAL.rp);
+    this.enterBlock();
+  }
+  /** The record of a jump, in a local, remembers where it went to, which goes to `c32` too. */
+  private hint(from: number, to: number): void {
+    this.code.get(from);
+    this.code.get(to);
+    this.code.tee(LOCAL.c32);
+    this.code.mem(OP.i32_store, 2, REC.hint);
+  }
+  /** Makes sure that `c32`, which a jump's record remembered, is the record that it goes to. */
+  guessed(from: number, to: number): void {
+    const { code } = this;
+    code.get(to);
+    code.get(LOCAL.c32);
+    code.op(OP.i32_ne);
+    this.open('inner', OP.if);
+    this.hint(from, to);
     this.end();
   }
   jump(v: V64 | Var): void {

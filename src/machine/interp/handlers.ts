@@ -170,6 +170,10 @@ export function handlerOf(name: string, z: number, form: Form, s = 0): number {
   return index.get(`${name}/${z}/${form}/${s}`) ?? -1;
 }
 export const specialOf = (name: Special): number => SPECIAL.indexOf(name);
+const JUMPS = new Set('jcc jmpRel jmp callRel call ret syscall sysret iretq'.split(' '));
+/** Its records remember where they went, see REC.hint. */
+export const isJump = (handler: number): boolean =>
+  JUMPS.has(HANDLERS[handler - SPECIAL.length]?.name as string);
 const REGION = specialOf('region');
 /** The record behind a compiled region's entry, which is gone when the region is; any other record as it is. */
 export const originalRecord = (mem: Mem, record: number): number =>

@@ -38,6 +38,11 @@ export const REC = {
   slot: 40,
   /** u32: index of the decoded instruction, for helpers. */
   insn: 44,
+  /**
+   * u32: of a jump, in the place of `insn`, the record that it went to last. Where it goes is looked up all the same, but a
+   * CPU fetches what is there before it is through with that: each step is a miss in its caches where code is large.
+   */
+  hint: 44,
   size: 48,
 } as const;
 

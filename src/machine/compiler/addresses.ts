@@ -4,6 +4,7 @@
  * since nothing empties a TLB while a region runs but what `forget` is called for.
  */
 import type { Mem } from '../../base/mem.ts';
+import type { CodeSize } from '../../x86/insn.ts';
 import { cpuState } from '../cpu-state.ts';
 import { SYSTEM } from '../emit/system.ts';
 import type { Handler } from '../interp/handlers.ts';
@@ -45,14 +46,19 @@ const FAR = 1 << 28;
 const ANCHORS = 4;
 
 export class Addresses {
+  /** Sums wrap as addresses of the code do: of so many bytes, to which they are masked. */
+  readonly size: 4 | 8;
+  readonly mask: bigint;
   private readonly mem: Mem;
   private sums = new Map<number, Sum>();
   private anchors = new Map<string, Anchor>();
   private lastRoot = 0;
   private turn = 0;
 
-  constructor(mem: Mem) {
+  constructor(mem: Mem, codeSize: CodeSize) {
     this.mem = mem;
+    this.size = codeSize === 32 ? 4 : 8;
+    this.mask = codeSize === 32 ? 0xffff_ffffn : -1n;
   }
 
   // --- registers, by their offset in the vCPU's state ------------------------------------------------------------------
@@ -76,10 +82,10 @@ export class Addresses {
 
   // --- memory ------------------------------------------------------------------------------------------------------
 
-  /** The address of a record's operand, on a page; undefined where it is not just a sum of 64-bit registers. */
+  /** The address of a record's operand, on a page; undefined where it is not just a sum of whole registers. */
   of(record: number, page: number): Address | undefined {
     const { mem } = this;
-    if (mem.s64(record + REC.mask) !== -1n) return undefined;
+    if (mem.s64(record + REC.mask) !== this.mask) return undefined;
     const index = mem.u16(record + REC.index);
     const base = this.part(mem.u16(record + REC.base), page);
     const seg = mem.u8(record + REC.seg);
@@ -135,19 +141,21 @@ export function constantChange(
   h: Handler,
   addresses: Addresses,
 ): { register: number; from: Sum; by: number } | undefined {
-  if (h.z !== 8) return undefined;
+  if (h.z !== addresses.size) return undefined;
   const register = mem.u16(record + REC.r1);
   const sign = DISPLACED[h.name];
+  const masked = mem.s64(record + REC.mask) === addresses.mask;
   if (sign && h.form === 'ri')
     return { register, from: addresses.sum(register), by: sign * mem.s32(record + REC.imm) };
   if (h.name === 'mov' && h.form === 'rr')
     return { register, from: addresses.sum(mem.u16(record + REC.r2)), by: 0 };
-  if (h.name === 'lea' && mem.u16(record + REC.index) === ZERO && mem.s64(record + REC.mask) === -1n) {
+  if (h.name === 'lea' && mem.u16(record + REC.index) === ZERO && masked) {
     const base = mem.u16(record + REC.base);
     if (base !== ZERO && base !== RIP_BASE)
       return { register, from: addresses.sum(base), by: mem.s32(record + REC.disp) };
   }
-  if (h.name === 'ret') return { register: RSP, from: addresses.sum(RSP), by: 8 + mem.s32(record + REC.imm) };
+  if (h.name === 'ret' && masked)
+    return { register: RSP, from: addresses.sum(RSP), by: h.z + mem.s32(record + REC.imm) };
   return undefined;
 }
 

@@ -6,6 +6,7 @@ import { isPlain } from '../interp/routine-list.ts';
 import type { PageTables, Way } from './flow.ts';
 
 const PAGES = 1 << 20;
+const WRAP32 = 0xffff_ffffn;
 
 /** What a block is known by while the flow is found: the call it is in, its page and its record, in one number. */
 export const key = (context: number, page: number, record: number): number =>
@@ -68,8 +69,10 @@ export class Ways {
     const r = recordOf(at);
     const to = this.way(at, pageOf(at) * 4096 + this.mem.u16(r + REC.next) + this.mem.s32(r + REC.imm));
     const mask = this.mem.s64(r + REC.mask);
-    // addresses that wrap are only known to be where they seem to be if the decoder found them in the page
-    return mask === -1n || this.mem.u32(r + REC.slot) !== 0 ? to : { ...to, block: -1, mask };
+    if (mask === -1n) return to;
+    // 16 bits may lead elsewhere but where the decoder found the target in the page; where 32 bits wrap, the guard tells
+    const known = mask === WRAP32 || this.mem.u32(r + REC.slot) !== 0;
+    return known ? { ...to, mask } : { ...to, block: -1, mask };
   }
   nextOf(at: number, special: GoesOn): Way {
     const { mem } = this;

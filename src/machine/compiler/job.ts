@@ -5,6 +5,7 @@
 import type { Mem } from '../../base/mem.ts';
 import { Code } from '../../wasm/code.ts';
 import { I32, Module } from '../../wasm/module.ts';
+import type { CodeSize } from '../../x86/insn.ts';
 import { codePage } from '../engine/code-tlb.ts';
 import { importRoutines } from '../interp/routines.ts';
 import type { PageTables } from './flow.ts';
@@ -29,8 +30,8 @@ export interface Job {
   readonly starts: readonly StartPlace[];
   /** Jumps within it go on in it. */
   readonly merged: boolean;
-  /** In 64-bit mode: elsewhere addresses wrap, and the base page is all. */
-  readonly wide: boolean;
+  /** Bits of its code. Addresses of 16-bit code wrap within a page of it, or anywhere: there the base page is all. */
+  readonly codeSize: CodeSize;
   /**
    * Machine address of the vCPU's code TLB, and the context of its tags. It may change meanwhile: another page than the
    * starts' is looked at again where the code goes there.
@@ -69,7 +70,7 @@ export function formRegion(mem: Mem, job: Job): { formed: Formed; code: RegionCo
   if (starts.some((s) => s.record === 0)) return undefined;
   const tables = pageTables(mem, job);
   const flow = new FlowFinder(mem, tables, job.samples).find(starts, job.merged);
-  const code = compileRegion(mem, flow, tables, job.id);
+  const code = compileRegion(mem, flow, tables, job);
   const entries = flow.entries.map((n) => {
     const b = flow.blocks[n]!;
     return { slot: tables(b.page) + 4 * b.off, record: b.first };
@@ -87,7 +88,7 @@ function pageTables(mem: Mem, job: Job): PageTables {
   return (page) => {
     let table = known.get(page);
     if (table === undefined) {
-      table = job.wide ? codePage(mem, job.tlb, job.base + page * 4096, job.context) : 0;
+      table = job.codeSize !== 16 ? codePage(mem, job.tlb, job.base + page * 4096, job.context) : 0;
       known.set(page, table);
     }
     return table;

@@ -3,6 +3,7 @@
  * What comes back, a module, has to be a message.
  */
 import type { Mem } from '../../base/mem.ts';
+import type { CodeSize } from '../../x86/insn.ts';
 import type { Job, StartPlace } from './job.ts';
 import { MAX_STARTS } from './job.ts';
 
@@ -16,7 +17,7 @@ const FIELD = {
   id: 4,
   base: 8,
   merged: 16,
-  wide: 20,
+  codeSize: 20,
   tlb: 24,
   context: 28,
   starts: 32,
@@ -55,7 +56,7 @@ export class Mailbox {
     mem.setU32(at + FIELD.id, job.id);
     mem.setF64(at + FIELD.base, job.base);
     mem.setU32(at + FIELD.merged, job.merged ? 1 : 0);
-    mem.setU32(at + FIELD.wide, job.wide ? 1 : 0);
+    mem.setU32(at + FIELD.codeSize, job.codeSize);
     mem.setU32(at + FIELD.tlb, job.tlb);
     mem.setU32(at + FIELD.context, job.context);
     mem.setU32(at + FIELD.samples, job.samples);
@@ -110,7 +111,7 @@ export class Mailbox {
       base: mem.f64(at + FIELD.base),
       starts,
       merged: mem.u32(at + FIELD.merged) === 1,
-      wide: mem.u32(at + FIELD.wide) === 1,
+      codeSize: mem.u32(at + FIELD.codeSize) as CodeSize,
       tlb: mem.u32(at + FIELD.tlb),
       context: mem.u32(at + FIELD.context),
       samples: mem.u32(at + FIELD.samples),

@@ -33,10 +33,8 @@ export class RegionJumps {
   /** Leaves unless the page is still the one that was compiled. */
   private guard(to: Way, page: number): void {
     const { e, code } = this;
-    code.get(e.locals.base);
-    code.i64(page * 4096);
-    code.op(OP.i64_add);
-    pageDiffers(e, () => code.i32(this.tables(page)));
+    e.pageAt(page);
+    pageDiffers(e, () => code.i32(this.tables(page)), e.codeSize !== 64);
     e.open('inner', OP.if);
     this.leaveFor(to);
     e.end();

@@ -89,7 +89,7 @@ export abstract class RegionOperands extends RegionRegisters {
     this.code.get(this.fetch(offset));
     return V;
   }
-  /** Linear address (in the code segment) of the page that the record is on. */
+  /** rip of the first byte of the page that the record is on. */
   protected pageBase(): V64 {
     return this.pageAt(this.page);
   }
@@ -153,7 +153,7 @@ export abstract class RegionOperands extends RegionRegisters {
   stackAdd(z: Size, by: number): void {
     const was = this.addresses.sum(RSP);
     this.moveStack(z, () => this.c(by));
-    if (z === 8) this.addresses.become(RSP, was, by);
+    if (this.maskValue() === this.addresses.mask) this.addresses.become(RSP, was, by);
   }
   stackAddVar(z: Size, by: Var): void {
     this.moveStack(z, () => this.get(by));

@@ -6,6 +6,7 @@
  */
 import type { Mem } from '../../base/mem.ts';
 import { OP, SIMD } from '../../wasm/opcodes.ts';
+import type { CodeSize } from '../../x86/insn.ts';
 import { cpuState } from '../cpu-state.ts';
 import { LOCAL } from '../emit/access.ts';
 import { RecordEmitter } from '../emit/record-emitter.ts';
@@ -24,6 +25,7 @@ export interface KnownRegisters {
 export abstract class RegionRegisters extends RecordEmitter {
   readonly locals = new Locals();
   readonly addresses: Addresses;
+  readonly codeSize: CodeSize;
   protected readonly mem: Mem;
   /** Registers whose locals have their values, by their offset in the vCPU's state. */
   private valid = new Set<number>();
@@ -32,10 +34,11 @@ export abstract class RegionRegisters extends RecordEmitter {
   /** Nesting of code that may not be run, or several times: what it writes is stored at once. */
   protected conditional = 0;
 
-  constructor(mem: Mem) {
+  constructor(mem: Mem, codeSize: CodeSize = 64) {
     super();
     this.mem = mem;
-    this.addresses = new Addresses(mem);
+    this.codeSize = codeSize;
+    this.addresses = new Addresses(mem, codeSize);
   }
 
   /** The local with a register's value, of 8 bytes. */

@@ -3,6 +3,7 @@ import type { Mem } from '../../base/mem.ts';
 import type { ValType } from '../../wasm/module.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { condition } from '../../x86/flags.ts';
+import type { CodeSize } from '../../x86/insn.ts';
 import { LOCAL } from '../emit/access.ts';
 import { HANDLERS, type Handler, SPECIAL } from '../interp/handlers.ts';
 import { LEAVE, REC } from '../interp/record.ts';
@@ -23,6 +24,12 @@ export interface RegionCode {
   calls: boolean;
 }
 
+/** What a region is of: its number is in its entries' records, and nobody else's. */
+interface Made {
+  readonly id: number;
+  readonly codeSize: CodeSize;
+}
+
 class RegionFilling implements Filling<Known> {
   readonly e: RegionEmitter;
   private readonly flow: Flow;
@@ -36,8 +43,8 @@ class RegionFilling implements Filling<Known> {
   /** The node behind jumps to what may be an entry of the region. */
   private readonly indirect: number;
 
-  constructor(mem: Mem, flow: Flow, tables: PageTables, id: number) {
-    this.e = new RegionEmitter(mem);
+  constructor(mem: Mem, flow: Flow, tables: PageTables, { id, codeSize }: Made) {
+    this.e = new RegionEmitter(mem, codeSize);
     this.mem = mem;
     this.flow = flow;
     this.records = new RegionRecords(mem, this.e);
@@ -185,7 +192,7 @@ class RegionFilling implements Filling<Known> {
 const handlerAt = (mem: Mem, record: number): Handler | undefined =>
   HANDLERS[mem.u16(record + REC.handler) - SPECIAL.length];
 
-/** The code of a region; `id` is in its entries' records, and nobody else's. */
-export function compileRegion(mem: Mem, flow: Flow, tables: PageTables, id: number): RegionCode {
-  return new RegionFilling(mem, flow, tables, id).emit();
+/** The code of a region. */
+export function compileRegion(mem: Mem, flow: Flow, tables: PageTables, made: Made): RegionCode {
+  return new RegionFilling(mem, flow, tables, made).emit();
 }

@@ -3,6 +3,7 @@
  *
  * Hot is where the interpreter's budget ran out several times: a sample of where it spends its time.
  */
+import type { CodeSize } from '../../x86/insn.ts';
 import { cpuState } from '../cpu-state.ts';
 import type { CodeCache } from '../engine/code-cache.ts';
 import { codePage } from '../engine/code-tlb.ts';
@@ -102,7 +103,7 @@ export class Regions {
     const { m } = this.c;
     const a = this.table.at(from);
     const b = this.table.at(m.u32(stub + ENTRY.index));
-    if (!a || !b || !this.table.due(b, stub, a.size + b.size) || !this.c.code64) return;
+    if (!a || !b || !this.table.due(b, stub, a.size + b.size)) return;
     const starts = this.union(a, b);
     if (!starts) return this.table.keep(stub);
     // one that is being made part of another is looked at again when that is there
@@ -140,9 +141,11 @@ export class Regions {
   }
   /** The starts of both regions, from the base page of the first; undefined if they cannot be one. */
   private union(a: Region, b: Region): readonly StartPlace[] | undefined {
+    if (a.job.codeSize === 16) return undefined;
     if (a === b) return a.job.merged ? undefined : a.job.starts;
     const between = (b.job.base - a.job.base) / 4096;
     if (a.size + b.size > MAX_MERGED || Math.abs(between) > REACH) return undefined;
+    if (a.job.codeSize !== b.job.codeSize) return undefined;
     const starts = [...a.job.starts];
     for (const s of b.job.starts) {
       const page = s.page + between;
@@ -165,7 +168,7 @@ export class Regions {
       base,
       starts,
       merged,
-      wide: c.code64,
+      codeSize: c.get32(cpuState.mode) as CodeSize,
       tlb: c.cpu + TLB_EXEC,
       context: c.get32(cpuState.tlbCtx),
       samples: this.options.hot > 1 ? this.samples.at : 0,

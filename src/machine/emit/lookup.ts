@@ -29,6 +29,12 @@ function probe(e: ValueEmitter, isPage: boolean): void {
   code.get(ctx);
   code.op(OP.i64_or);
 }
+/** To an rip on the stack. */
+function addCodeBase({ code }: ValueEmitter): void {
+  code.get(LOCAL.cpu);
+  code.mem(OP.i64_load, 3, cpuState.segBase.addr(0, SEG.cs));
+  code.op(OP.i64_add);
+}
 /** The table of records that the entry names. */
 function probedTable(e: ValueEmitter): void {
   e.code.get(LOCAL.ti);
@@ -36,11 +42,12 @@ function probedTable(e: ValueEmitter): void {
 }
 
 /**
- * Whether the code page at a linear address (on the stack) is not known to be the one that a table is of; the table's
- * address is what `table` pushes. In 64-bit mode.
+ * Whether the code page at an rip (on the stack) is not known to be the one that a table is of; the table's address is what
+ * `table` pushes. A linear address that would wrap is that of no page. `based`: the code segment may have a base.
  */
-export function pageDiffers(e: ValueEmitter, table: () => void): void {
+export function pageDiffers(e: ValueEmitter, table: () => void, based = true): void {
   const { code } = e;
+  if (based) addCodeBase(e);
   probe(e, true);
   code.op(OP.i64_ne);
   probedTable(e);
@@ -58,9 +65,7 @@ export function findRecord(e: ValueEmitter): void {
   const { cpu, lip } = LOCAL;
   const lin = LOCAL.w1;
   code.get(lip);
-  code.get(cpu);
-  code.mem(OP.i64_load, 3, cpuState.segBase.offset + 8 * SEG.cs);
-  code.op(OP.i64_add);
+  addCodeBase(e);
   code.get(cpu);
   code.mem(OP.i64_load, 3, cpuState.linMask.offset);
   code.op(OP.i64_and);

@@ -1,16 +1,19 @@
 /** Records for code that has none yet: where rip leads, and instructions that lie across two pages. */
 import type { Insn } from '../../x86/insn.ts';
-import { cpuState } from '../cpu-state.ts';
+import { cpuState, SEG } from '../cpu-state.ts';
 import { REC } from '../interp/record.ts';
 import { EXIT } from '../platform.ts';
 import type { Alone } from './alone.ts';
-import type { CodeCache } from './code-cache.ts';
+import type { CodeCache, Mode } from './code-cache.ts';
 import type { Core } from './core.ts';
 import type { Fetcher } from './fetch.ts';
 import type { Parts } from './parts.ts';
 import type { Progress } from './progress.ts';
 import type { Tlb } from './tlb.ts';
 import type { Turns } from './turns.ts';
+
+/** Of 32-bit addresses. */
+const LAST_PAGE = 0xffff_f000;
 
 export class Blocks {
   lastError = '';
@@ -78,13 +81,19 @@ export class Blocks {
     progress.rp = rp;
     return -1;
   }
+  /** Where rip is the linear address, without an end. */
+  private isFlat({ codeSize, vex, limited }: Mode): boolean {
+    if (codeSize !== 32) return codeSize === 64;
+    return vex && (limited & (1 << SEG.cs)) === 0 && this.c.segBase(SEG.cs) === 0;
+  }
   private keepStraddler(rp: number, i: Insn): boolean {
     const { c, cache } = this;
     const mode = this.fetcher.currentMode();
     const off = c.m.u16(rp + REC.off);
-    if (mode.codeSize !== 64 || off + i.length <= 4096) return false;
+    if (!this.isFlat(mode) || off + i.length <= 4096) return false;
     const { flushes } = cache;
     const page = c.lin(cpuState.ripBase);
+    if (mode.codeSize === 32 && page + 4096 > LAST_PAGE) return false;
     const [table, next] = [page, page + 4096].map((linear) => {
       const mfn = Math.floor(this.fetcher.translateFetch(linear) / 4096);
       return { mfn, table: cache.table(mfn, mode) };

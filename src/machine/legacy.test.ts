@@ -1,138 +1,9 @@
 /** Legacy protected mode: task switches, segment limits, and what a kernel's entries do without the engine. */
 import { describe, expect, test, vi } from 'vitest';
 import { cpuState, SEG } from './cpu-state.ts';
-import { EXIT } from './platform.ts';
-import { TestCpu } from './testing.ts';
+import { AT, FAR, far, HLT, Legacy, SEL, TSS_32 } from './testing-legacy.ts';
 
 const NT = 0x4000;
-const TSS_32 = 9;
-/** GDT entries. */
-const SEL = {
-  code: 0x08,
-  data: 0x10,
-  tss: 0x18,
-  other: 0x20,
-  gate: 0x28,
-  short: 0x30,
-  down: 0x38,
-  code16: 0x40,
-} as const;
-/** Places in one run of frames: tables, a TSS each, code and a stack for each task, handlers. */
-const AT = {
-  gdt: 0,
-  idt: 0x100,
-  tss: 0x400,
-  other: 0x500,
-  code: 0x1000,
-  otherCode: 0x1800,
-  halts: 0x2000,
-  data: 0x3000,
-  top: 0x5000,
-} as const;
-
-const HLT = 0xf4;
-const FAR = { jmp: 0xea, call: 0x9a } as const;
-const far = (op: number, sel: number): number[] => [op, 0, 0, 0, 0, sel & 255, sel >> 8];
-
-class Legacy {
-  readonly t = new TestCpu();
-  readonly base = this.t.machine.allocFrames(6) * 4096;
-
-  constructor(code: readonly number[]) {
-    const { t } = this;
-    t.m.fill(this.base, 6 * 4096);
-    t.m.fill(this.base + AT.halts, 0x800, HLT);
-    this.bytes(AT.code, code);
-    this.descriptor(SEL.code, 0, 0xfffff, 0xc9b);
-    this.descriptor(SEL.data, 0, 0xfffff, 0xc93);
-    this.descriptor(SEL.tss, this.base + AT.tss, 0x67, 0x80 | TSS_32 | 2);
-    this.descriptor(SEL.other, this.base + AT.other, 0x67, 0x80 | TSS_32);
-    this.descriptor(SEL.short, this.base + AT.data, 0xff, 0x493);
-    this.descriptor(SEL.down, this.base + AT.data, 0xff, 0x497);
-    this.bytes(SEL.gate, [0, 0, SEL.other, 0, 0, 0xe5, 0, 0]);
-    for (let v = 0; v < 64; v++) this.gate(v, SEL.code, this.base + AT.halts + v * 8, 0xee);
-    this.word(AT.other + 32, this.base + AT.otherCode);
-    this.word(AT.other + 36, 2);
-    this.word(AT.other + 56, this.base + AT.top - 0x800);
-    [SEL.data, SEL.code, SEL.data, SEL.data, SEL.data, SEL.data].forEach((sel, i) => {
-      this.word(AT.other + 72 + 4 * i, sel);
-    });
-    this.registers();
-  }
-
-  private registers(): void {
-    const { t, base } = this;
-    const c = t.engine.core;
-    c.cpu = t.cpu;
-    c.set(cpuState.cr0, 0x11n);
-    c.set(cpuState.cr4, 0n);
-    c.set(cpuState.efer, 0n);
-    t.m.setU64(t.cpu + cpuState.cpl.offset, 0n);
-    c.setLin(cpuState.gdtBase, base + AT.gdt);
-    c.set32(cpuState.gdtLimit, 0x47);
-    c.setLin(cpuState.idtBase, base + AT.idt);
-    c.set32(cpuState.idtLimit, 64 * 8 - 1);
-    for (const s of [SEG.es, SEG.ss, SEG.ds, SEG.fs, SEG.gs]) c.setSeg(s, SEL.data, 0xc93, 0xffff_ffff, 0);
-    c.setSeg(SEG.cs, SEL.code, 0xc9b, 0xffff_ffff, 0);
-    c.setSeg(SEG.tr, SEL.tss, 0x8b, 0x67, base + AT.tss);
-    c.setSeg(SEG.ldtr, 0, 0, 0, 0);
-    c.flags = 2;
-    c.setGpr32(4, base + AT.top);
-    c.setLin(cpuState.rip, base + AT.code);
-    t.engine.stateChanged(t.cpu);
-  }
-
-  bytes(at: number, code: readonly number[]): void {
-    code.forEach((b, i) => {
-      this.t.m.setU8(this.base + at + i, b);
-    });
-  }
-  word(at: number, v: number): void {
-    this.t.m.setU32(this.base + at, v >>> 0);
-  }
-  read(at: number): number {
-    return this.t.m.u32(this.base + at);
-  }
-  descriptor(sel: number, base: number, limit: number, attr: number): void {
-    this.word(sel, (base << 16) | (limit & 0xffff));
-    this.word(
-      sel + 4,
-      (base & 0xff00_0000) |
-        ((attr & 0xf00) << 12) |
-        (limit & 0xf_0000) |
-        ((attr & 0xff) << 8) |
-        ((base >>> 16) & 0xff),
-    );
-  }
-  gate(v: number, sel: number, offset: number, type: number): void {
-    this.word(AT.idt + v * 8, (sel << 16) | (offset & 0xffff));
-    this.word(AT.idt + v * 8 + 4, (offset & 0xffff_0000) | (type << 8));
-  }
-  gpr(r: number, v?: number): number {
-    if (v !== undefined) this.t.engine.core.setGpr32(r, v);
-    return this.t.engine.core.gpr32(r);
-  }
-  /** Runs to a HLT: the vector of the handler it is in, or where in the frames it is. */
-  run(): { vector: number; at: number } {
-    const { t } = this;
-    const exit = t.engine.run(t.cpu, 100_000);
-    if (exit !== EXIT.hlt) throw new Error(`exit ${exit} ${t.engine.lastError}`);
-    const c = t.engine.core;
-    const at = c.lin(cpuState.rip) + c.segBase(SEG.cs) - 1 - this.base;
-    return at >= AT.halts && at < AT.halts + 64 * 8
-      ? { vector: (at - AT.halts) / 8, at }
-      : { vector: -1, at };
-  }
-  get tr(): number {
-    return this.t.engine.core.segSel(SEG.tr);
-  }
-  get flags(): number {
-    return this.t.engine.core.flags;
-  }
-  busy(sel: number): boolean {
-    return (this.read(sel + 4) & 0x200) !== 0;
-  }
-}
 
 describe('a task switch', () => {
   test('by JMP saves the old task, loads the new one and marks it busy', () => {
@@ -369,20 +240,6 @@ test('code that comes back to itself in another mode is decoded anew', () => {
 });
 
 describe('a 32-bit kernel', () => {
-  /** Turns on paging by tables of PAE, with 32 MiB where they are; answers where the pages' entries are. */
-  function page({ t: { engine, machine, m, cpu } }: Legacy): number {
-    const [top, tables] = [machine.allocFrame() * 4096, machine.allocFrame() * 4096];
-    m.setU64(top, BigInt(tables) | 1n);
-    for (let k = 0; k < 16; k++) m.setU64(tables + 8 * k, BigInt(k * 0x20_0000) | 0x83n);
-    const c = engine.core;
-    c.set(cpuState.cr4, 0x20n);
-    c.set(cpuState.cr0, 0x8000_0011n);
-    c.setLin(cpuState.cr3, top);
-    expect(c.mmu.loadPdptes(cpu, top)).toBe(true);
-    engine.stateChanged(cpu);
-    return tables;
-  }
-
   test.each([
     ['ES', SEG.es, [0x8e, 0xc0], 0x06, 0x07],
     ['DS', SEG.ds, [0x8e, 0xd8], 0x1e, 0x1f],
@@ -394,7 +251,7 @@ describe('a 32-bit kernel', () => {
     const code = [other, push, load, push, other, pop, 0x5a, HLT];
     const g = new Legacy(code.flat());
     const FAR_DATA = 0x50;
-    page(g);
+    g.page();
     g.t.engine.core.set32(cpuState.gdtLimit, 0x57);
     g.descriptor(FAR_DATA, 0x1234_5000, 0xfffff, 0xc93);
     g.gpr(0, FAR_DATA);
@@ -436,7 +293,7 @@ describe('a 32-bit kernel', () => {
   test('has its TLBs filled from the tables of PAE without the engine', () => {
     // mov eax, [ebx]; add ebx, 4096; loop
     const g = new Legacy([0x8b, 0x03, 0x81, 0xc3, 0, 16, 0, 0, 0xe2, 0xf6, HLT]);
-    const tables = page(g);
+    const tables = g.page();
     g.gpr(1, 100);
     g.gpr(3, 0x10_0000);
     const walks = vi.spyOn(g.t.engine.core.mmu, 'translate');

@@ -45,7 +45,7 @@ export function flatSegment(e: RecordEmitter, s: number, sel: Var, attr: number)
 }
 /** Bits of RFLAGS that are neither status flags nor always 0. */
 const REST = 0x3f_7700;
-function setFlags(e: RecordEmitter, flags: Var): void {
+export function setFlags(e: RecordEmitter, flags: Var): void {
   unpackStatus(e, flags);
   e.setFlagsRest(e.or(e.and(e.get(flags), e.c(REST)), e.c(2)));
 }
@@ -220,9 +220,9 @@ const iretq = system((e) => {
 });
 
 /** MOV from CR0, CR2, CR3 and CR4. */
-const movFromCr = sem('w', (e: Sem) => {
+const movFromCr = sem('w', (e: Sem, z) => {
   e.slowIf(e.ne((e as RecordEmitter).cpl(), e.c(0)));
-  e.write(8, e.read(1, 8));
+  e.write(z, e.read(1, z));
 });
 
 const CR4_FSGSBASE = 0x1_0000;

@@ -80,8 +80,8 @@ export class Alone {
     }
     // the bulk forms would do more than the one element that was checked, or is stepped over
     if ((checked || c.stepping) && isString(i)) return this.oneElement(i);
-    // it looks at where it goes before it pushes
-    if (checked && i.op === X.call && mode.codeSize !== 64) return this.dispatch(i);
+    // one looks at where it goes before it pushes, the others at each part of their operand
+    if (checked && (i.op === X.call || AREAS.has(i.op)) && mode.codeSize !== 64) return this.dispatch(i);
     const at = c.cpu + SCRATCH;
     mode.limited = 0;
     mode.aligned = false;

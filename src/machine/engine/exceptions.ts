@@ -1,6 +1,7 @@
 /** Delivery of exceptions and interrupts through the IVT or IDT. @spec SDM 3A 6 */
 import { AC, IF, NT, RF, TF, VM } from '../../x86/flags.ts';
 import { cpuState, SEG } from '../cpu-state.ts';
+import { HOW } from '../interp/gates.ts';
 import type { Core } from './core.ts';
 import { stepping } from './debug.ts';
 import { ATTR_P, EXC, GuestFault, HIGH } from './registers.ts';
@@ -126,9 +127,9 @@ function deliverPlain(c: Core, vector: number, err: number, cause: Cause, ip: nu
   if (cause === 'software' || stepping(c) || inGuest(c)) return false;
   const { cpl } = c;
   const rest = c.get32(cpuState.flagsRest);
-  const hasError = err >= 0 && WITH_ERROR.has(vector) ? 1 : 0;
+  const how = err >= 0 && WITH_ERROR.has(vector) ? HOW.error : 0;
   const rf = cause === 'fault' ? RF : 0;
-  if (c.plainDelivery(c.cpu, vector, err, hasError, rf, ip | 0, Math.floor(ip / HIGH) | 0) === 0) return true;
+  if (c.plainDelivery(c.cpu, vector, err, how, rf, ip | 0, Math.floor(ip / HIGH) | 0) === 0) return true;
   c.m.setU32(c.cpu + cpuState.cpl.offset, cpl);
   c.set32(cpuState.flagsRest, rest);
   setContext(c);
@@ -186,6 +187,7 @@ function enterGate(c: Core, type: number, ip: number): void {
 }
 
 function deliverProtected(c: Core, vector: number, err: number, cause: Cause, ip: number): void {
+  if (deliverPlain(c, vector, err, cause, ip)) return;
   if (vector * 8 + 7 > c.get32(cpuState.idtLimit)) c.gp(gateError(vector, cause));
   const at = c.lin(cpuState.idtBase) + vector * 8;
   const lo = c.read32(at, false);

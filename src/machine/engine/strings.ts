@@ -43,12 +43,12 @@ export function stringOp(c: Core, i: Insn): boolean {
  * will be written over goes now: it may be far behind this element.
  */
 function oddAlone(c: Core, i: Insn, count: bigint): boolean {
-  if ((i.op !== X.movs && i.op !== X.stos) || c.get32(cpuState.flagsRest) & DF) return false;
+  if (i.op !== X.movs && i.op !== X.stos) return false;
   const z = i.opSize;
   const to = address(c, i, RDI, SEG.es);
   if (crosses(to, z) || (i.op === X.movs && crosses(address(c, i, RSI, i.seg), z))) return true;
   // the source's fault comes before a nested one of the destination
-  if (inGuest(c)) return false;
+  if (inGuest(c) || c.get32(cpuState.flagsRest) & DF) return false;
   const a = c.mmu.translate(c.cpu, to, ACCESS.read, c.cpl === 3);
   const bytes = count > 4096n ? 4096 : Number(count) * z;
   if (a < 0 || !c.mmu.holdsCode(Math.floor(a / 4096), a & 4095, bytes)) return false;

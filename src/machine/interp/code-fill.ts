@@ -62,7 +62,7 @@ function codeAddress(e: RoutineEmitter): Var {
   const rip = e.let(e.state64(cpuState.rip.offset));
   slowUnlessLinear(e, rip);
   e.if(e.ne(e.state32(cpuState.mode.offset), e.c(CODE64)), () =>
-    e.slowIf(e.ne(e.state32(cpuState.seg.addr(0, SEG.cs) + segment.limit.offset), e.c(0xffff_ffff))),
+    e.slowIf(e.ne(e.state32(cpuState.seg.addr(0, SEG.cs) + segment.limit.offset), e.big(0xffff_ffffn))),
   );
   const based = e.let(e.add(e.state64(cpuState.segBase.addr(0, SEG.cs)), rip));
   return e.let(e.and(based, e.let(e.state64(cpuState.linMask.offset))));

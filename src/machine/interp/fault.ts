@@ -1,19 +1,20 @@
 /**
- * A page fault of 64-bit code in WebAssembly, where the access that missed the TLB is surely one and nothing comes before
+ * A page fault in WebAssembly, where the access that missed the TLB is surely one and nothing comes before
  * it: it is found by another walk, and delivered. The rest is the engine's, which has the same steps (engine/misses.ts).
  */
 import type { Module } from '../../wasm/module.ts';
-import { OP } from '../../wasm/opcodes.ts';
 import { AC, RF } from '../../x86/flags.ts';
 import type { V64, Var } from '../../x86/sem/sem.ts';
 import { cpuState } from '../cpu-state.ts';
 import { codeDiffers } from '../emit/system.ts';
 import { svmState } from '../engine/svm/state.ts';
 import { CR0_EM, CR0_TS, PF } from '../mmu.ts';
-import { addBody, FUNCTION, loadAt, makeBody, word } from './function.ts';
+import { deliverOrLeave } from './delivery.ts';
+import { addBody, loadAt, makeBody } from './function.ts';
+import { HOW } from './gates.ts';
 import { REC } from './record.ts';
 import type { RoutineEmitter } from './routine-emitter.ts';
-import { type Access, check, missed, slowIfUneven, slowUnlessPlain, walk } from './walk.ts';
+import { type Access, check, missed, slowIfUneven, slowIfWatched, walk } from './walk.ts';
 
 const PAGE_FAULT = 14;
 /** An exception of the x87 is pending. */
@@ -54,24 +55,7 @@ function errorCode(e: RoutineEmitter, access: Access): Var {
 function raise(e: RoutineEmitter, { linear }: Access, error: Var): void {
   const record = e.let(e.state32(cpuState.exitRp.offset));
   const ip = e.let(e.add(e.state64(cpuState.ripBase.offset), loadAt(e, record, 2, REC.off)));
-  const changed = [cpuState.cpl, cpuState.tlbCtx, cpuState.flagsRest, cpuState.faultAddr];
-  const before = changed.map((f) => e.let(e.state64(f.offset)));
-  const kind = e.let(e.state32(cpuState.faultKind.offset));
-  e.code.get(0);
-  e.code.i32(PAGE_FAULT);
-  word(e, e.get(error));
-  e.code.i32(1);
-  e.code.i32(RF);
-  word(e, e.get(ip));
-  word(e, e.shru(e.get(ip), e.c(32)));
-  e.code.call(FUNCTION.deliver);
-  e.open('inner', OP.if);
-  changed.forEach((f, k) => {
-    e.setState64(f.offset, before[k] as Var);
-  });
-  e.setState32(cpuState.faultKind.offset, kind);
-  e.br('slow');
-  e.end();
+  deliverOrLeave(e, { vector: e.let(e.c(PAGE_FAULT)), error, ip }, HOW.error, RF);
   e.setState64(cpuState.cr2.offset, linear);
   // the instruction has begun
   const run = e.let(e.sub(loadAt(e, record, 2, REC.n), e.let(e.state32(cpuState.exitBn.offset))));
@@ -81,7 +65,7 @@ function raise(e: RoutineEmitter, { linear }: Access, error: Var): void {
 /** fault(cpu): for the access in faultAddr and faultKind, of the record at exitRp, which `fill` did not serve. */
 export function addFault(m: Module): void {
   const body = makeBody(1, (e) => {
-    slowUnlessPlain(e);
+    slowIfWatched(e);
     slowUnlessFirst(e);
     const access = missed(e);
     raise(e, access, errorCode(e, access));

@@ -75,6 +75,14 @@ export function argument(e: RoutineEmitter, n: number): Var {
   e.code.op(OP.i64_extend_i32_u);
   return e.let(V);
 }
+/** Where the number of the memory operand's segment is in the immediate of a routine that is given its offset. */
+export const OPERAND_SEGMENT = 8;
+/** Linear address of the memory operand whose offset is operand 1. */
+export function operandAddress(e: RoutineEmitter): Var {
+  const segment = e.let(e.and(e.shru(e.imm(), e.c(OPERAND_SEGMENT)), e.c(7)));
+  const based = e.let(e.add(e.read(1, 8), e.let(e.segmentBaseOf(segment))));
+  return e.let(e.and(based, e.let(e.state64(cpuState.linMask.offset))));
+}
 /** A number as an i32 for a call. */
 export function word(e: RoutineEmitter, _v: V64): void {
   e.code.op(OP.i32_wrap_i64);

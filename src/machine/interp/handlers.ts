@@ -148,7 +148,7 @@ define('jcc', [8], 'none', CONDITIONS);
 define('cbw cwd', WIDE, 'none');
 define('lahf sahf clc stc cmc cld std cli sti stac clac nop jmpRel', [8], 'none');
 define('syscall sysret swapgs', [8], 'none');
-define('movFromCr', [8], 'rr');
+define('movFromCr', [4, 8], 'rr');
 define('rdfsbase rdgsbase wrfsbase wrgsbase', [8], 'r');
 define('iretq', [8], 'm');
 define('pushf popf callRel ret leave', WIDE, 'm');

@@ -2,12 +2,15 @@
 import { type Insn, OPK } from '../../x86/insn.ts';
 import { OP as X } from '../../x86/ops.ts';
 import { cpuState, SEG, segment } from '../cpu-state.ts';
+import { OPERAND_SEGMENT } from './function.ts';
+import { INT_NEXT } from './gate-routines.ts';
 import { I } from './handler-index.ts';
 import { FORM } from './handlers.ts';
 import { FlowLowering } from './lower-flow.ts';
 import { REC } from './record.ts';
 import { FLOW, RSP, TMP } from './record-writer.ts';
 import { systemRoutineNamed } from './routine-list.ts';
+import { SAVE } from './state-routines.ts';
 
 /** Helpers after which the next instruction in memory is not what runs. */
 const ENDS = new Set([
@@ -88,50 +91,73 @@ export class SystemLowering extends FlowLowering {
   }
   protected override pop(i: Insn): number {
     const o = i.operands[0];
+    if (o.kind === OPK.mem) return this.popToMemory(i);
     if (o.kind !== OPK.sreg || !DATA.has(o.reg) || this.codeSize === 64 || this.stackMask === 0xffff)
       return super.pop(i);
     const load = this.record(this.find(X.mov, i.opSize, FORM.rm));
     this.mem.setU16(load + REC.r1, TMP[0]);
     this.stack(load, RSP, 0);
     this.systemRoutine(i, 'loadSegment', o.reg, TMP[0]);
-    const a = this.record(this.find(X.lea, 4, FORM.r));
+    return this.popped(i);
+  }
+  /** The address is of the stack pointer behind the word. */
+  private popToMemory(i: Insn): number {
+    const z = i.opSize;
+    const disp = i.base === RSP ? i.disp + z : i.disp;
+    if (this.stackMask === 0xffff || disp !== (disp | 0)) return super.pop(i);
+    const load = this.record(this.find(X.mov, z, FORM.rm));
+    this.mem.setU16(load + REC.r1, TMP[0]);
+    this.stack(load, RSP, 0);
+    const store = this.record(this.find(X.mov, z, FORM.mr));
+    this.mem.setU16(store + REC.r1, TMP[0]);
+    this.address(store, i);
+    if (i.base === RSP) this.mem.words[(store + REC.disp) >>> 2] = disp;
+    return this.popped(i);
+  }
+  /** The stack pointer moves over a word, once nothing can fault any more. */
+  private popped(i: Insn): number {
+    const a = this.record(this.find(X.lea, this.codeSize === 64 ? 8 : 4, FORM.r));
     this.mem.setU16(a + REC.r1, RSP * 8);
     this.stack(a, RSP, i.opSize);
     return FLOW.next;
   }
-  /** The routine says where to go on. */
   protected fastCall(i: Insn, name: 'sysenter' | 'sysexit'): number {
     if (this.codeSize === 64) return this.helper(i);
-    this.systemRoutine(i, name, 0, TMP[0]);
+    return this.leading(i, name, 0);
+  }
+  /** A routine that leaves where to go on. */
+  private leading(i: Insn, name: string, bits: number): number {
+    this.systemRoutine(i, name, bits, TMP[0]);
     this.mem.setU16(this.record(this.find(X.jmp, 4, FORM.r)) + REC.r1, TMP[0]);
     return FLOW.end;
   }
   protected controlRegister(i: Insn): number {
     const [d, s] = i.operands;
-    if (d.kind === OPK.cr && d.reg === 3 && this.codeSize === 64) {
+    if (d.kind === OPK.cr && d.reg === 3 && this.codeSize !== 16) {
       this.systemRoutine(i, 'movToCr3', 0, this.reg(s));
       // what is behind may be another page
       this.nextPage(this.next);
       return FLOW.end;
     }
-    const field = d.kind === OPK.gpr && this.codeSize === 64 ? CONTROL_REGISTERS[s.reg] : undefined;
+    const field = d.kind === OPK.gpr && this.codeSize !== 16 ? CONTROL_REGISTERS[s.reg] : undefined;
     if (field === undefined) return this.helperNext(i);
-    const a = this.record(this.find(I.movFromCr, 8, FORM.rr));
+    const a = this.record(this.find(I.movFromCr, this.codeSize / 8, FORM.rr));
     this.mem.setU16(a + REC.r1, this.reg(d));
     this.mem.setU16(a + REC.r2, field.offset);
     this.mem.setU32(a + REC.insn, this.keep(i));
     return FLOW.next;
   }
   protected stateRoutine(i: Insn, name: string, bits: number): number {
-    return this.codeSize === 64 && i.opSize === 8 ? this.ofAddress(i, name, bits) : this.helperNext(i);
+    if (this.codeSize === 64) return i.opSize === 8 ? this.ofAddress(i, name, bits) : this.helperNext(i);
+    return this.ofAddress(i, name, bits | SAVE.narrow);
   }
-  /** A routine whose operand is the linear address of the memory operand, in a flat segment. */
+  /** A routine whose operand is the offset of the memory operand, in a segment that may have no limit. */
   protected ofAddress(i: Insn, name: string, bits: number): number {
     if (i.seg === SEG.fs || i.seg === SEG.gs) return this.helperNext(i);
     const a = this.record(this.find(X.lea, 8, FORM.r));
     this.mem.setU16(a + REC.r1, TMP[2]);
     this.address(a, i);
-    return this.systemRoutine(i, name, bits, TMP[2]);
+    return this.systemRoutine(i, name, bits | (i.seg << OPERAND_SEGMENT), TMP[2]);
   }
   protected systemRoutine(i: Insn, name: string, bits: number, operand: number): number {
     const a = this.special('routine');
@@ -143,10 +169,15 @@ export class SystemLowering extends FlowLowering {
     return FLOW.next;
   }
   protected iret(i: Insn): number {
+    if (this.codeSize === 32 && i.opSize === 4) return this.leading(i, 'iret', 0);
     if (this.codeSize !== 64 || i.opSize !== 8) return this.unknown(i);
     const a = this.record(this.find(I.iretq, 8, FORM.m));
     this.stack(a, RSP, 0);
     this.mem.setU32(a + REC.insn, this.keep(i));
     return FLOW.end;
+  }
+  protected interrupt(i: Insn): number {
+    if (this.codeSize !== 32) return this.unknown(i);
+    return this.leading(i, 'int', (i.imm & 255) | (this.next << INT_NEXT));
   }
 }

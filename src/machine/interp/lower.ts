@@ -59,6 +59,8 @@ export class Lowering extends SystemLowering {
       case X.scas:
       case X.cmps:
         return this.string(i);
+      case X.int:
+        return this.interrupt(i);
       case X.iret:
         return this.iret(i);
       case X.syscall:
@@ -78,7 +80,7 @@ export class Lowering extends SystemLowering {
       case X.in:
         return this.systemRoutine(i, 'in', Math.min(i.opSize, 4), ZERO);
       case X.invlpg:
-        return this.codeSize === 64 ? this.ofAddress(i, 'invlpg', 0) : this.helperNext(i);
+        return this.ofAddress(i, 'invlpg', 0);
       case X.xsave:
         return this.stateRoutine(i, 'xsave', 0);
       case X.xsaveopt:
@@ -87,9 +89,12 @@ export class Lowering extends SystemLowering {
         return this.stateRoutine(i, 'xsave', SAVE.compacted);
       case X.xrstor:
         return this.stateRoutine(i, 'xrstor', 0);
+      case X.fxsave:
+      case X.fxrstor:
+        return this.stateRoutine(i, OP_NAMES[i.op]!, 0);
       case X.ldmxcsr:
       case X.stmxcsr:
-        return this.codeSize === 64 ? this.ofAddress(i, OP_NAMES[i.op]!, 0) : this.helperNext(i);
+        return this.ofAddress(i, OP_NAMES[i.op]!, 0);
       case X.lea:
       case X.movzx:
       case X.movsx:

@@ -1,6 +1,7 @@
 /** All routines in the order of their numbers: those of the instruction set's semantics, then the system's. */
 import { ROUTINES, type Routine } from '../../x86/sem/routines.ts';
 import type { SystemRoutine } from './function.ts';
+import { GATE_ROUTINES } from './gate-routines.ts';
 import { SCAN_ROUTINES } from './scan-routines.ts';
 import { SEGMENT_ROUTINES } from './segment-routines.ts';
 import { STATE_ROUTINES } from './state-routines.ts';
@@ -11,6 +12,7 @@ const SYSTEM: readonly SystemRoutine[] = [
   ...STATE_ROUTINES,
   ...SCAN_ROUTINES,
   ...SEGMENT_ROUTINES,
+  ...GATE_ROUTINES,
 ];
 export const ROUTINE_LIST: readonly (Routine | SystemRoutine)[] = [...ROUTINES, ...SYSTEM];
 /** Number of a system routine. */

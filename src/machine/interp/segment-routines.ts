@@ -6,38 +6,29 @@ import { AC, IF, RF, TF, VM } from '../../x86/flags.ts';
 import { RCX, RDX, RSP } from '../../x86/sem/common.ts';
 import type { V64, Var } from '../../x86/sem/sem.ts';
 import { cpuState, SEG, segment } from '../cpu-state.ts';
-import { codeDiffers, flatSegment } from '../emit/system.ts';
+import { codeDiffers } from '../emit/system.ts';
 import { BEYOND } from '../engine/registers.ts';
-import { CR0_PE, EFER_LMA } from '../mmu.ts';
-import { loadAt, type SystemRoutine, storeAt, systemRoutine, translated } from './function.ts';
-import { KIND_READ } from './record.ts';
+import { CR0_PE } from '../mmu.ts';
+import { loadAt, type SystemRoutine, storeAt, systemRoutine } from './function.ts';
+import {
+  FLAT32,
+  gdtDescriptor,
+  loadFlat,
+  slowUnless,
+  slowUnlessFlat,
+  slowUnlessLegacy,
+  slowUnlessZero,
+} from './legacy-segments.ts';
 import type { RoutineEmitter } from './routine-emitter.ts';
 
-/** Attributes of flat segments for 32 bits, of code and data in rings 0 and 3. */
-const FLAT32 = { kernelCode: 0xc9b, kernelData: 0xc93, userCode: 0xcfb, userData: 0xcf3 } as const;
 /** Of a descriptor's high word: accessed writable data that does not expand down; limited to nothing (with the low word). */
 const PLAIN_MASK = 0x008f_9f00;
 const PLAIN = 0x008f_9300;
-/** Of a register's word with attributes and limit, so without the selector. */
-const WITHOUT_SELECTOR = -0x1_0000n;
-
-const slowUnlessZero = (e: RoutineEmitter, v: V64): void => e.slowIf(e.ne(v, e.c(0)));
-const slowUnless = (e: RoutineEmitter, v: V64): void => e.slowIf(e.eqz(v));
-
 /** Leaves unless ring 0 runs in protected mode, and no user page is let in. */
 function slowUnlessKernel(e: RoutineEmitter): void {
   slowUnless(e, e.and(e.state32(cpuState.cr0.offset), e.c(CR0_PE)));
   slowUnlessZero(e, e.or(e.cpl(), e.let(e.userOpen())));
   slowUnlessZero(e, e.and(e.flagsRest(), e.c(VM | AC)));
-}
-
-/** The GDT's descriptor for a selector. */
-function descriptor(e: RoutineEmitter, selector: Var): Var {
-  slowUnlessZero(e, e.and(e.get(selector), e.c(4)));
-  e.slowIf(e.gtu(e.or(e.get(selector), e.c(7)), e.let(e.state32(cpuState.gdtLimit.offset))));
-  const at = e.let(e.add(e.state64(cpuState.gdtBase.offset), e.let(e.and(e.get(selector), e.c(0xfff8)))));
-  e.slowIf(e.gtu(e.and(e.get(at), e.c(4095)), e.c(4096 - 8)));
-  return e.let(loadAt(e, translated(e, at, KIND_READ), 8));
 }
 
 /**
@@ -57,7 +48,7 @@ function loadSegment(e: RoutineEmitter): void {
   e.if(
     e.gtu(e.get(selector), e.c(3)),
     () => {
-      const found = descriptor(e, selector);
+      const found = gdtDescriptor(e, selector);
       const high = e.let(e.shru(e.get(found), e.c(32)));
       e.slowIf(e.ne(e.and(e.get(high), e.c(PLAIN_MASK)), e.c(PLAIN)));
       e.slowIf(e.ne(e.and(e.get(found), e.c(0xffff)), e.c(0xffff)));
@@ -84,15 +75,9 @@ function loadSegment(e: RoutineEmitter): void {
   storeAt(e, effective, 8, based, cpuState.segBase.offset);
 }
 
-/** Leaves unless a register's segment is flat, with these attributes. */
-function slowUnlessFlat(e: RoutineEmitter, s: number, attr: number): void {
-  const is = e.and(e.state64(cpuState.seg.addr(0, s)), e.big(WITHOUT_SELECTOR));
-  e.slowIf(e.ne(is, e.big((-1n << 32n) | BigInt(attr << 16))));
-}
 /** CS for the ring that is entered, from the MSR; leaves in long mode, and where the code may not mean the same. */
 function entered(e: RoutineEmitter): Var {
-  slowUnless(e, e.and(e.state32(cpuState.cr0.offset), e.c(CR0_PE)));
-  slowUnlessZero(e, e.and(e.state32(cpuState.efer.offset), e.c(EFER_LMA)));
+  slowUnlessLegacy(e);
   slowUnlessZero(e, e.or(e.userOpen(), e.let(codeDiffers(e))));
   slowUnlessZero(e, e.and(e.flagsRest(), e.c(TF | VM | AC)));
   const cs = e.let(e.and(e.state32(cpuState.sysenterCs.offset), e.c(0xfffc)));
@@ -103,9 +88,8 @@ function entered(e: RoutineEmitter): Var {
 function enter(e: RoutineEmitter, cs: V64, code: number, data: number): void {
   const selector = e.let(cs);
   const stack = e.let(e.and(e.add(e.get(selector), e.c(8)), e.c(0xffff)));
-  flatSegment(e, SEG.cs, e.let(e.and(e.get(selector), e.c(0xffff))), code);
-  flatSegment(e, SEG.ss, stack, data);
-  for (const s of [SEG.cs, SEG.ss]) e.setState64(cpuState.segBase.addr(0, s), e.c(0));
+  loadFlat(e, SEG.cs, e.let(e.and(e.get(selector), e.c(0xffff))), code);
+  loadFlat(e, SEG.ss, stack, data);
 }
 
 /** SYSENTER from flat ring 3; where it goes is left in operand 0. */

@@ -1,43 +1,68 @@
 /**
- * XSAVE, XSAVEOPT, XSAVEC and XRSTOR (with REX.W), LDMXCSR and STMXCSR as routines: in 64-bit code, where the area is
- * memory without a hitch.
- * Everything else, and what faults, is the helper's (engine/xsave.ts), which has the same steps. @spec SDM 1 13
+ * XSAVE, XSAVEOPT, XSAVEC, XRSTOR, FXSAVE and FXRSTOR (in 64-bit code with REX.W), LDMXCSR and STMXCSR as routines, where
+ * the area is memory without a hitch. Everything else, and what faults, is the helper's (engine/xsave.ts, engine/fpu.ts),
+ * which has the same steps. @spec SDM 1 10.5, 13
  */
 import { SIMD } from '../../wasm/opcodes.ts';
 import { RAX } from '../../x86/sem/common.ts';
 import type { Size, V64, Var, Vec } from '../../x86/sem/sem.ts';
 import { cpuState } from '../cpu-state.ts';
 import { CR0_EM, CR0_TS } from '../mmu.ts';
-import { loadAt, type SystemRoutine, storeAt, systemRoutine, translated, word } from './function.ts';
+import {
+  loadAt,
+  operandAddress,
+  type SystemRoutine,
+  storeAt,
+  systemRoutine,
+  translated,
+  word,
+} from './function.ts';
 import { KIND_READ, KIND_RMW, KIND_WRITE } from './record.ts';
 import type { RoutineEmitter } from './routine-emitter.ts';
 
-/** Bits of the immediate. */
-export const SAVE = { optimised: 1, compacted: 2 } as const;
+/** Bits of the immediate. Narrow: of 32-bit code, with eight XMM registers and 32 bits of the x87's pointers. */
+export const SAVE = { optimised: 1, compacted: 2, narrow: 4 } as const;
 const CR4_OSFXSR = 0x200;
 const CR4_OSXSAVE = 0x4_0000;
 const X87 = 1;
 const SSE = 2;
 /** Places in the area. */
 const AREA = { pointer: 8, data: 16, mxcsr: 24, st: 32, xmm: 160, header: 512, size: 576 } as const;
+const FX_SIZE = 512;
 const COMPACTED = -(1n << 63n);
 const CONTROL_RESET = 0x37f;
 const MXCSR_RESET = 0x1f80;
 const MXCSR_MASK = 0xffff;
 const SUMMARY = 0x8080;
-const XMM_REGISTERS = 16;
+const XMM_REGISTERS = { narrow: 8, all: 16 } as const;
 
-/** Machine address of the area, which lies in one piece. */
+/** Machine address of an area, which lies in one piece. */
+function piece(e: RoutineEmitter, kind: number, size: number, alignment: number): Var {
+  const linear = operandAddress(e);
+  e.slowIf(e.ne(e.and(e.get(linear), e.c(alignment - 1)), e.c(0)));
+  const last = e.let(e.add(e.get(linear), e.c(size - 1)));
+  const first = translated(e, linear, kind);
+  const end = translated(e, last, kind);
+  e.slowIf(e.ne(e.sub(end, first), e.c(size - 1)));
+  return first;
+}
 function area(e: RoutineEmitter, kind: number): Var {
   e.slowIf(e.eqz(e.and(e.state32(cpuState.cr4.offset), e.c(CR4_OSXSAVE))));
   e.slowIf(e.ne(e.and(e.state32(cpuState.cr0.offset), e.c(CR0_TS)), e.c(0)));
-  const linear = e.let(e.read(1, 8));
-  e.slowIf(e.ne(e.and(e.get(linear), e.c(63)), e.c(0)));
-  const last = e.let(e.add(e.get(linear), e.c(AREA.size - 1)));
-  const first = translated(e, linear, kind);
-  const end = translated(e, last, kind);
-  e.slowIf(e.ne(e.sub(end, first), e.c(AREA.size - 1)));
-  return first;
+  return piece(e, kind, AREA.size, 64);
+}
+const isNarrow = (e: RoutineEmitter): Var => e.let(e.and(e.imm(), e.c(SAVE.narrow)));
+/** The XMM registers that the instruction is about. */
+function eachXmm(e: RoutineEmitter, run: (r: number) => void): void {
+  for (let r = 0; r < XMM_REGISTERS.narrow; r++) run(r);
+  e.if(e.eqz(isNarrow(e)), () => {
+    for (let r = XMM_REGISTERS.narrow; r < XMM_REGISTERS.all; r++) run(r);
+  });
+}
+/** One of the x87's pointers, as much of it as counts. */
+function pointer(e: RoutineEmitter, v: V64): Var {
+  const all = e.let(v);
+  return e.let(e.select(all, e.let(e.zx(all, 4)), e.eqz(isNarrow(e))));
 }
 /** Components that RAX asks for. */
 const asked = (e: RoutineEmitter): Var => e.let(e.and(e.reg(RAX, 4), e.let(e.state32(cpuState.xcr0.offset))));
@@ -72,17 +97,15 @@ function inUse(e: RoutineEmitter, control: Var): Var {
     for (const at of words) e.set(sum, e.or(e.state64(at), sum));
     return sum;
   };
-  const x87 = any([
-    cpuState.fip.offset,
-    cpuState.fdp.offset,
-    ...Array.from({ length: 16 }, (_, k) => FPR + 8 * k),
-  ]);
+  const x87 = any(Array.from({ length: 16 }, (_, k) => FPR + 8 * k));
+  for (const at of [cpuState.fip.offset, cpuState.fdp.offset])
+    e.set(x87, e.or(e.get(pointer(e, e.state64(at))), x87));
   e.set(x87, e.or(e.xor(e.get(control), e.c(CONTROL_RESET)), x87));
-  const sse = e.vlet(e.vreg(0));
-  for (let r = 1; r < XMM_REGISTERS; r++) {
+  const sse = e.vlet(e.vconst(0n, 0n));
+  eachXmm(e, (r) => {
     e.v2('v128_or', e.vreg(r), sse);
     e.code.set(sse.vslot);
-  }
+  });
   const two = e.let(e.shl(e.vmask('v128_any_true', sse), e.c(1)));
   return e.let(e.or(e.bool(e.ne(e.get(x87), e.c(0))), two));
 }
@@ -101,30 +124,32 @@ function save(e: RoutineEmitter): void {
     e.set(used, e.or(used, unusual));
   });
   e.set(used, e.and(used, want));
-  const saved = e.let(e.select(used, want, e.ne(e.imm(), e.c(0))));
+  const optional = e.let(e.and(e.imm(), e.c(SAVE.optimised | SAVE.compacted)));
+  const saved = e.let(e.select(used, want, e.ne(e.get(optional), e.c(0))));
   const withMxcsr = e.let(e.select(saved, want, e.ne(e.get(compacted), e.c(0))));
   e.if(has(e, saved, X87), () => saveX87(e, at, control));
-  e.if(has(e, withMxcsr, SSE), () => {
-    const word = e.let(e.or(e.get(mxcsr), e.big(BigInt(MXCSR_MASK) << 32n)));
-    storeAt(e, at, 8, word, AREA.mxcsr);
-  });
-  e.if(has(e, saved, SSE), () => {
-    for (let r = 0; r < XMM_REGISTERS; r++) {
-      word(e, e.get(at));
-      e.vreg(r);
-      e.code.simdMem(SIMD.v128_store, 0, AREA.xmm + 16 * r);
-    }
-  });
+  e.if(has(e, withMxcsr, SSE), () => saveMxcsr(e, at));
+  e.if(has(e, saved, SSE), () => saveSse(e, at));
   const others = e.let(e.and(known, e.let(e.not(want))));
   storeAt(e, at, 8, e.let(e.or(others, used)), AREA.header);
   e.if(e.ne(e.get(compacted), e.c(0)), () =>
     storeAt(e, at, 8, e.let(e.or(e.get(want), e.big(COMPACTED))), AREA.header + 8),
   );
 }
+function saveMxcsr(e: RoutineEmitter, at: Var): void {
+  storeAt(e, at, 8, e.let(e.or(e.mxcsr(), e.big(BigInt(MXCSR_MASK) << 32n))), AREA.mxcsr);
+}
+function saveSse(e: RoutineEmitter, at: Var): void {
+  eachXmm(e, (r) => {
+    word(e, e.get(at));
+    e.vreg(r);
+    e.code.simdMem(SIMD.v128_store, 0, AREA.xmm + 16 * r);
+  });
+}
 function saveX87(e: RoutineEmitter, at: Var, control: Var): void {
   storeAt(e, at, 8, control);
-  storeAt(e, at, 8, e.let(e.state64(cpuState.fip.offset)), AREA.pointer);
-  storeAt(e, at, 8, e.let(e.state64(cpuState.fdp.offset)), AREA.data);
+  storeAt(e, at, 8, pointer(e, e.state64(cpuState.fip.offset)), AREA.pointer);
+  storeAt(e, at, 8, pointer(e, e.state64(cpuState.fdp.offset)), AREA.data);
   eachRegister(e, e.let(e.statusWord()), (register, place) => {
     storeAt(e, at, 8, e.let(loadAt(e, register, 8, FPR)), place);
     storeAt(e, at, 8, e.let(loadAt(e, register, 2, FPR + 8)), place + 8);
@@ -174,18 +199,16 @@ function restore(e: RoutineEmitter): void {
     e.if(
       has(e, load, SSE),
       () => restoreSse(e, at),
-      () => {
-        for (let r = 0; r < XMM_REGISTERS; r++) e.setVreg(r, e.vconst(0n, 0n));
-      },
+      () => eachXmm(e, (r) => e.setVreg(r, e.vconst(0n, 0n))),
     );
   });
 }
 function restoreSse(e: RoutineEmitter, at: Var): void {
-  for (let r = 0; r < XMM_REGISTERS; r++) {
+  eachXmm(e, (r) => {
     word(e, e.get(at));
     e.code.simdMem(SIMD.v128_load, 0, AREA.xmm + 16 * r);
     e.setVreg(r, {} as Vec);
-  }
+  });
 }
 function restoreX87(e: RoutineEmitter, at: Var): void {
   const control = e.let(e.or(loadAt(e, at, 2), e.c(0x40)));
@@ -196,8 +219,8 @@ function restoreX87(e: RoutineEmitter, at: Var): void {
   e.setStatusWord(e.or(e.and(e.get(status), e.c(~SUMMARY)), summary));
   e.setUsed(loadAt(e, at, 2, 4));
   setField(e, cpuState.fop, 2, e.and(loadAt(e, at, 2, 6), e.c(0x7ff)));
-  e.setState64(cpuState.fip.offset, loadAt(e, at, 8, AREA.pointer));
-  e.setState64(cpuState.fdp.offset, loadAt(e, at, 8, AREA.data));
+  e.setState64(cpuState.fip.offset, pointer(e, loadAt(e, at, 8, AREA.pointer)));
+  e.setState64(cpuState.fdp.offset, pointer(e, loadAt(e, at, 8, AREA.data)));
   eachRegister(e, status, (register, place) => {
     storeAt(e, register, 8, e.let(loadAt(e, at, 8, place)), FPR);
     storeAt(e, register, 2, e.let(loadAt(e, at, 2, place + 8)), FPR + 8);
@@ -217,7 +240,7 @@ function resetX87(e: RoutineEmitter): void {
 function controlWord(e: RoutineEmitter, kind: number): Var {
   e.slowIf(e.ne(e.and(e.state32(cpuState.cr0.offset), e.c(CR0_EM | CR0_TS)), e.c(0)));
   e.slowIf(e.eqz(e.and(e.state32(cpuState.cr4.offset), e.c(CR4_OSFXSR))));
-  const linear = e.let(e.read(1, 8));
+  const linear = operandAddress(e);
   e.slowIf(e.gtu(e.and(e.get(linear), e.c(4095)), e.c(4096 - 4)));
   return translated(e, linear, kind);
 }
@@ -227,9 +250,30 @@ function loadMxcsr(e: RoutineEmitter): void {
   e.setState32(cpuState.mxcsr.offset, v);
 }
 
+function fxArea(e: RoutineEmitter, kind: number): Var {
+  e.slowIf(e.ne(e.and(e.state32(cpuState.cr0.offset), e.c(CR0_EM | CR0_TS)), e.c(0)));
+  return piece(e, kind, FX_SIZE, 16);
+}
+function fxsave(e: RoutineEmitter): void {
+  const at = fxArea(e, KIND_WRITE);
+  saveX87(e, at, controlWords(e));
+  saveMxcsr(e, at);
+  saveSse(e, at);
+}
+function fxrstor(e: RoutineEmitter): void {
+  const at = fxArea(e, KIND_READ);
+  const mxcsr = e.let(loadAt(e, at, 4, AREA.mxcsr));
+  e.slowIf(e.gtu(e.get(mxcsr), e.c(MXCSR_MASK)));
+  restoreX87(e, at);
+  restoreSse(e, at);
+  e.setState32(cpuState.mxcsr.offset, mxcsr);
+}
+
 export const STATE_ROUTINES: readonly SystemRoutine[] = [
   systemRoutine('xsave', save),
   systemRoutine('xrstor', restore),
+  systemRoutine('fxsave', fxsave),
+  systemRoutine('fxrstor', fxrstor),
   systemRoutine('ldmxcsr', loadMxcsr),
   systemRoutine('stmxcsr', (e) => storeAt(e, controlWord(e, KIND_WRITE), 4, e.let(e.mxcsr()))),
 ];

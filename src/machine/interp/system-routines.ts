@@ -2,11 +2,19 @@
 import { OP } from '../../wasm/opcodes.ts';
 import { CPU_MAX_PHYS_BITS } from '../../x86/cpuid.ts';
 import { RAX, RCX, RDX } from '../../x86/sem/common.ts';
-import type { V64 } from '../../x86/sem/sem.ts';
-import { cpuState, segment } from '../cpu-state.ts';
+import type { V64, Var } from '../../x86/sem/sem.ts';
+import { cpuState, SEG, segment } from '../cpu-state.ts';
 import { LOCAL } from '../emit/access.ts';
-import { CR4_PCIDE } from '../mmu.ts';
-import { FUNCTION, loadAt, type SystemRoutine, storeAt, systemRoutine, word } from './function.ts';
+import { CR4_PAE, CR4_PCIDE, EFER_LMA, PTE } from '../mmu.ts';
+import {
+  FUNCTION,
+  loadAt,
+  operandAddress,
+  type SystemRoutine,
+  storeAt,
+  systemRoutine,
+  word,
+} from './function.ts';
 import {
   EXEC_ENTRIES,
   LARGE_REGIONS,
@@ -18,9 +26,11 @@ import {
 } from './record.ts';
 import type { RoutineEmitter } from './routine-emitter.ts';
 import { regionOf } from './tlb-functions.ts';
+import { MEMORY, nested } from './walk.ts';
 
 const CR4_TSD = 4;
 const PCID_MASK = 0xfff;
+const PDPTES = [0, 1, 2, 3] as const;
 
 /** The clock is asked outside; below 0: not from here. */
 function readTsc(e: RoutineEmitter): void {
@@ -35,12 +45,12 @@ function readTsc(e: RoutineEmitter): void {
   e.setReg(RDX, 8, e.shru(e.get(now), e.c(32)));
 }
 
-/** Operand 1 is the linear address. */
 function invlpg(e: RoutineEmitter): void {
   e.slowIf(e.ne(e.cpl(), e.c(0)));
-  const linear = e.let(e.read(1, 8));
+  const linear = operandAddress(e);
   // the code that runs is looked up anew by whoever goes on after a helper
-  const own = e.let(e.state64(cpuState.ripBase.offset));
+  const based = e.add(e.state64(cpuState.segBase.addr(0, SEG.cs)), e.let(e.state64(cpuState.ripBase.offset)));
+  const own = e.let(e.and(based, e.let(e.state64(cpuState.linMask.offset))));
   e.slowIf(e.eqz(e.shru(e.xor(own, linear), e.c(12))));
   const cpu = e.let(e.cpuAddress());
   e.if(e.ne(e.state32(cpuState.largeSeen.offset), e.c(0)), () => {
@@ -59,20 +69,51 @@ function invlpg(e: RoutineEmitter): void {
   clear(EXEC_ENTRIES, TLB_EXEC, 0);
 }
 
-/** MOV to CR3 in 64-bit code. */
+/** Whether page tables are those of legacy PAE, whose first four entries are registers: 1 or 0. */
+function legacyPae(e: RoutineEmitter): Var {
+  const pae = e.let(e.shru(e.state32(cpuState.cr4.offset), e.c(Math.log2(CR4_PAE))));
+  const paging = e.let(e.and(e.shru(e.state32(cpuState.cr0.offset), e.c(31)), pae));
+  const long = e.shru(e.state32(cpuState.efer.offset), e.c(Math.log2(EFER_LMA)));
+  const legacy = e.let(e.xor(long, e.let(e.c(1))));
+  return e.let(e.and(e.and(e.get(legacy), paging), e.c(1)));
+}
+/** The entries that CR3 then points at; leaves if one is not in order. @spec SDM 3A 4.4.1 */
+function pdptes(e: RoutineEmitter, cr3: Var): readonly Var[] {
+  const at = nested(e, e.let(e.and(e.get(cr3), e.c(~31))), e.let(e.c(MEMORY)));
+  return PDPTES.map((k) => {
+    const entry = e.let(loadAt(e, at, 8, 8 * k));
+    const reserved = e.let(e.and(e.get(entry), e.big(BigInt.asIntN(64, PTE.reservedPdpte))));
+    const present = e.let(e.sub(e.c(0), e.let(e.and(e.get(entry), e.c(PTE.present)))));
+    e.slowIf(e.ne(e.and(reserved, present), e.c(0)));
+    return entry;
+  });
+}
+
 function movToCr3(e: RoutineEmitter): void {
   e.slowIf(e.ne(e.or(e.cpl(), e.let(e.userOpen())), e.c(0)));
-  const v = e.let(e.read(1, 8));
+  const v = e.let(e.and(e.read(1, 8), e.let(e.state64(cpuState.linMask.offset))));
   const pcids = e.let(e.bool(e.ne(e.and(e.state32(cpuState.cr4.offset), e.c(CR4_PCIDE)), e.c(0))));
   const keep = e.let(e.and(e.shru(e.get(v), e.c(63)), pcids));
   const next = e.let(e.xor(e.shl(e.get(keep), e.c(63)), v));
   e.slowIf(e.ne(e.shru(e.get(next), e.c(CPU_MAX_PHYS_BITS)), e.c(0)));
+  const legacy = legacyPae(e);
+  const entries = PDPTES.map(() => e.let(e.c(0)));
+  e.if(e.ne(e.get(legacy), e.c(0)), () => {
+    pdptes(e, next).forEach((entry, k) => {
+      e.set(entries[k] as Var, e.get(entry));
+    });
+  });
   e.code.get(LOCAL.cpu);
   word(e, e.mul(e.and(e.get(next), e.c(PCID_MASK)), pcids));
   word(e, e.get(keep));
   e.code.call(FUNCTION.switchSpace);
   e.brIf('slow');
   e.setState64(cpuState.cr3.offset, next);
+  e.if(e.ne(e.get(legacy), e.c(0)), () => {
+    PDPTES.forEach((k) => {
+      e.setState64(cpuState.pdpte.addr(0, k), entries[k] as Var);
+    });
+  });
 }
 
 /** A null selector for ES, DS, FS or GS, whose number the immediate is, in 64-bit code. */

@@ -28,11 +28,6 @@ export function slowIfWatched(e: RoutineEmitter): void {
   const nests = e.let(e.state32(svmState.paging.offset));
   e.slowIf(e.ne(e.or(e.state32(cpuState.watched.offset), nests), e.c(0)));
 }
-/** So, or unless addresses are those of 64-bit code. */
-export function slowUnlessPlain(e: RoutineEmitter): void {
-  slowIfWatched(e);
-  e.slowIf(e.ne(e.state32(cpuState.mode.offset), e.c(CODE64)));
-}
 export const slowUnlessCanonical = (e: RoutineEmitter, v: Var): void =>
   e.slowIf(e.ne(e.shrs(e.shl(e.get(v), e.c(16)), e.c(16)), v));
 /** Leaves unless it is an address in the mode that the vCPU is in, as it stands. */

@@ -14,7 +14,7 @@ import type { Formed, Job } from './job.ts';
  * Times that one region is entered from another, for each record in both, until they are made one: what that costs, in
  * what it spares.
  */
-const MERGE_AFTER = 400;
+const MERGE_AFTER = 800;
 /** As good as never. */
 const NEVER = 0x7fff_ffff;
 const REGION = specialOf('region');

@@ -189,7 +189,7 @@ function loadRmw(e: InterpEmitter): void {
 
 /**
  * lip to a record, and to where its page is; leaves when there is none, or when the budget is used up. The record that
- * jumped is in `rp`; or 0, whose hint is in the machine's first page, which is nobody's.
+ * jumped is in `rp`, if one did; what is read as the hint of none, in the machine's first page, is 0.
  */
 function lookup(e: InterpEmitter): void {
   const { code } = e;

@@ -170,14 +170,19 @@ export class InterpEmitter extends RecordEmitter {
     this.code.tee(LOCAL.c32);
     this.code.mem(OP.i32_store, 2, REC.hint);
   }
-  /** Makes sure that `c32`, which a jump's record remembered, is the record that it goes to. */
+  /** Makes sure that `c32`, which a jump's record remembered, is the record that it goes to; 0: there is no such record. */
   guessed(from: number, to: number): void {
     const { code } = this;
     code.get(to);
     code.get(LOCAL.c32);
     code.op(OP.i32_ne);
     this.open('inner', OP.if);
+    code.get(to);
+    code.set(LOCAL.c32);
+    code.get(from);
+    this.open('inner', OP.if);
     this.hint(from, to);
+    this.end();
     this.end();
   }
   jump(v: V64 | Var): void {
